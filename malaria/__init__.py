@@ -1,0 +1,1 @@
+"""Tell parasitized from uninfected red blood cells: the library under the pipeline in `stages/`."""
