@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 CLASSES = ("Uninfected", "Parasitized")  # a label is an index into this: the positive class is 1
 
-_PATIENT = re.compile(r"C\d+(?=[A-Z_])")  # C47P8thin, C37BP2_, C1_thinF, C100P61ThinF
+_PATIENT = re.compile(r"C\d+(?=[A-Za-z_])")  # C100P61ThinF_, C37BP2_, C1_thinF_, C3thin_original_
 
 
 def label(name: str) -> int:
@@ -28,7 +28,7 @@ def patient(name: str) -> str:
     """The patient, as in `C47`: two names of one patient's (C47's, under two microscopes) give one answer.
 
     Raises:
-        ValueError: the file name does not begin with C, a number and a capital letter or underscore.
+        ValueError: the file name does not begin with C, a number and a letter or underscore.
     """
     match = _PATIENT.match(PurePosixPath(name).name)
     if not match:
