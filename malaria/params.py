@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from malaria.errors import UserError
+
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class ParamsError(SystemExit):
+class ParamsError(UserError):
     """params.yaml cannot be used; as a SystemExit it ends a stage with its message and status 1."""
 
 
