@@ -27,7 +27,7 @@ URL = "https://data.lhncbc.nlm.nih.gov/public/Malaria/cell_images.zip"
 SHA256 = "0a949556b2414159b5100192609805376654c4266d8d187be9b1922fad43c668"
 CELLS = 27_558
 
-_TRIES = 5  # in a row without one byte of progress
+_TRIES = 5  # in vain, in a row, until we give up
 _TIMEOUT = 10, 60  # seconds, to connect and to wait for the next bytes
 _CHUNK = 1 << 16  # bytes; a cut connection loses up to one chunk
 _SHOWN = 5  # names of each kind that explain() gives
@@ -42,7 +42,7 @@ _WAYS_ON = """Three ways on:
 def fetch(url: str = URL, sha256: str = SHA256, folder: Path = Path("data/download"), backoff: float = 1) -> Path:
     """Download the archive into a folder, from where an earlier call was broken off, and return its path.
 
-    A broken connection is taken up again, after a wait of `backoff` seconds that doubles with each vain try in a row.
+    A broken connection is taken up again, after a wait that doubles from `backoff` seconds with each try in vain.
 
     Raises:
         UserError: there is no way to the server, and what came so far is kept for the next call; or what came has
@@ -68,17 +68,17 @@ def fetch(url: str = URL, sha256: str = SHA256, folder: Path = Path("data/downlo
 
 def _download(url: str, part: Path, backoff: float) -> None:
     """Connect until all of it has come."""
-    tries, most = 0, _size(part)
+    vain, most = 0, _size(part)
     while True:
         try:
             return _resume(url, part)
         except requests.RequestException as error:
-            tries = 1 if _size(part) > most else tries + 1
+            vain = 0 if _size(part) > most else vain + 1
             most = max(most, _size(part))
-            if tries == _TRIES or not _may_pass(error):
+            if vain == _TRIES or not _may_pass(error):
                 raise
-            wait = backoff * 2 ** (tries - 1)
-            print(f"{error}\nTrying again in {wait:g} s ({tries} of {_TRIES - 1})", file=sys.stderr)
+            wait = backoff * 2**vain / 2
+            print(f"{part.stem}: {type(error).__name__}, trying again in {wait:g} s", file=sys.stderr)
             time.sleep(wait)
 
 
