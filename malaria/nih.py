@@ -57,8 +57,8 @@ def fetch(url: str = URL, sha256: str = SHA256, folder: Path = Path("data/downlo
     try:
         return Path(pooch.retrieve(url, f"sha256:{sha256}", "cell_images.zip", folder, downloader=downloader))
     except requests.RequestException as error:
-        kept = f"{_size(part):,} bytes are kept, and the next try goes on from there." if _size(part) else ""
-        raise UserError(f"{url}: cannot be downloaded ({error}). {kept}\n{_WAYS_ON}") from None
+        kept = f"\n{_size(part):,} bytes are kept, and the next try goes on from there." if _size(part) else ""
+        raise UserError(f"{url}: cannot be downloaded ({error}){kept}\n{_WAYS_ON}") from None
     except ValueError:
         raise UserError(
             f"{url}: what came is not NLM's archive, whose sha256 is {sha256}, and was removed. A proxy or a login "
@@ -96,7 +96,7 @@ def _resume(url: str, part: Path) -> None:
         total = have + int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
         with (
             part.open("ab" if have else "wb") as file,
-            tqdm(desc=part.stem, total=total, initial=have, unit="B", unit_scale=True) as bar,
+            tqdm(desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, disable=None) as bar,
         ):
             for chunk in response.iter_content(_CHUNK):
                 file.write(chunk)

@@ -30,7 +30,7 @@ def _draw(params: Synthetic, out: Path) -> str:
     from malaria.synthetic import draw_cells
 
     drawn = draw_cells(params.patients, params.cells, params.seed)
-    with tqdm(drawn, desc=out.name, total=params.cells, unit=" cells", delay=0.5) as cells:
+    with tqdm(drawn, desc=out.name, total=params.cells, unit="cell", delay=0.5, disable=None) as cells:
         return write_archive(out, cells)
 
 
@@ -48,7 +48,7 @@ def _pack(sha256: str, out: Path, given: Path | None) -> str:
                 f"To work with these cells all the same: dvc exp run -S download.sha256={digest(sums)}"
             )
 
-    with tqdm(find_cells(source), desc=out.name, total=nih.CELLS, unit=" cells", delay=0.5) as cells:
+    with tqdm(find_cells(source), desc=out.name, total=nih.CELLS, unit="cell", delay=0.5, disable=None) as cells:
         content = write_archive(out, cells, check=refuse_others)
     shutil.rmtree(downloads, ignore_errors=True)
     return content

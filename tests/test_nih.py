@@ -1,5 +1,6 @@
 import hashlib
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -183,10 +184,13 @@ def test_with_nobody_listening_the_three_ways_on_are_named(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_bar_begins_at_what_is_there(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_a_terminal_the_bar_begins_at_what_is_there(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     (tmp_path / "cell_images.zip.part").write_bytes(BODY[:600_000])
     fetch(site, tmp_path)
-    assert " 60%|" in capsys.readouterr().err.replace("\r", "\n")
+    assert " 60%|" in capsys.readouterr().err
 
 
 def test_the_manifest_is_in_order_and_complete() -> None:
