@@ -39,7 +39,7 @@ STEP = 3  # px: NLM's outlines come from a segmentation at a third of the resolu
 GRID = 68  # points of the coarse canvas a side: no cell is wider than 204 px
 BLOCK = 1024  # cells drawn ahead of the reader at most, about 50 MB
 
-FAINT = 0.12  # chance of a parasite to be hard to see
+FAINT = 0.08  # chance of a parasite to be hard to see
 # pink, salmon, tan, lilac, violet, purple: a patient's is a mixture of two
 STAINS = ((222, 150, 150), (224, 156, 142), (207, 172, 156), (186, 180, 200), (158, 144, 200), (192, 124, 158))
 
@@ -239,7 +239,7 @@ def _parasites(rng: Random, look: Look, image: Floats, inner: Floats) -> Floats:
     """Add one to three parasites: rings, compact dots and grown trophozoites, of which some are faint."""
     for _ in range((1, 1, 1, 1, 2, 2, 3)[int(rng.integers(7))]):
         kind = rng.random()
-        shape, sizes = (_ring, (7, 13)) if kind < 0.5 else (_dot, (4.5, 8)) if kind < 0.72 else (_trophozoite, (8, 16))
+        shape, sizes = (_ring, (7, 13)) if kind < 0.5 else (_dot, (5, 8)) if kind < 0.72 else (_trophozoite, (8, 16))
         strengths = (0.1, 0.5) if rng.random() < FAINT else (0.6, 1)
         image = _stamp(rng, image, inner, shape, sizes, strengths, look.ink, 0.4)
     return image
@@ -249,31 +249,24 @@ def _distractors(rng: Random, look: Look, image: Floats, inner: Floats) -> Float
     """Add, to some cells, what is no parasite."""
     lilac, brown = look.stain + 0.5 * (look.ink - look.stain), 0.5 * look.ink + 15
     kinds: tuple[tuple[float, int, Shape, Range, Range, Floats, float], ...] = (
-        (0.05, 1, _granular, (8, 14), (0.5, 0.9), lilac, 1),  # a platelet that lies against the cell
-        (0.10, 1, _blot, (1.5, 4), (0.2, 0.8), look.ink, 0.4),  # a speck of stain
+        (0.04, 1, _granular, (8, 14), (0.4, 0.7), lilac, 1),  # a platelet that lies against the cell
+        (0.08, 1, _blot, (1.5, 3.5), (0.2, 0.65), look.ink, 0.4),  # a speck of stain
         (0.05, 1, _blot, (2, 4), (0.4, 0.8), brown, 0),  # dust
         (0.06, 1, _blot, (4, 9), (0.3, 0.8), look.background, 0),  # a vacuole
-        (0.05, 1, _band, (5, 10), (0.1, 0.4), look.ink, 0),  # a fold: a ring without chromatin
+        (0.04, 1, _band, (5, 10), (0.1, 0.35), look.ink, 0),  # a fold: a ring without chromatin
         (0.06, 8, _blot, (1.5, 2.5), (0.15, 0.4), look.ink, 0),  # stippling
     )
-    for chance, count, shape, sizes, strengths, colour, at_edge in kinds:
+    for chance, count, shape, sizes, strengths, colour, edge in kinds:
         for _ in range(count if rng.random() < chance else 0):
-            image = _stamp(rng, image, inner, shape, sizes, strengths, colour, at_edge)
+            image = _stamp(rng, image, inner, shape, sizes, strengths, colour, edge)
     return image
 
 
 def _stamp(
-    rng: Random,
-    image: Floats,
-    inner: Floats,
-    shape: Shape,
-    sizes: Range,
-    strengths: Range,
-    colour: Floats,
-    at_edge: float,
+    rng: Random, image: Floats, inner: Floats, shape: Shape, sizes: Range, strengths: Range, colour: Floats, edge: float
 ) -> Floats:
-    """Mix a body into the cell at a random place, turned and stretched; `at_edge` is its chance to lie there."""
-    low, high = (0.8, 0.97) if rng.random() < at_edge else (0.0, 0.78)
+    """Mix a body into the cell at a random place, turned and stretched; `edge` is its chance to lie there."""
+    low, high = (0.8, 0.97) if rng.random() < edge else (0.0, 0.78)
     spots = np.flatnonzero((inner >= low) & (inner < high))
     row, column = divmod(int(spots[int(rng.integers(len(spots)))]), inner.shape[1])
     size, stretch = _between(rng, *sizes), _between(rng, 1, 1.4)

@@ -13,7 +13,7 @@ from malaria import names
 from malaria.synthetic import draw_cell, draw_cells, encode_png, plan
 
 PATIENTS, CELLS = 12, 240
-GOLDEN = "8874b5b7f6487fa8e4ae8e31cf195e55b204f7bf585ce972d4d8625dbfa3e312"
+GOLDEN = "036c9e0340ff71879b198238b025bfe9e9c3476cd4c4902aad55b094ab7bd03b"
 
 
 @pytest.fixture(scope="module")
