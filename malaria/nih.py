@@ -16,7 +16,7 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
-import pooch  # type: ignore[import-untyped]
+import pooch
 import requests
 from tqdm import tqdm
 

@@ -1,0 +1,36 @@
+"""Where and how torch computes: device, precision, threads, determinism."""
+
+import os
+
+import torch
+
+from malaria.machine import count_cores
+
+
+def pick_device() -> torch.device:
+    """CUDA when there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def pick_precision(wanted: str, device: torch.device) -> str:
+    """`bf16` or `fp32`: what was wanted, or for "auto" bf16 where the hardware multiplies it at full speed."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    able = torch.cpu.get_capabilities()
+    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """A context in which convolutions and matrix products run in bf16, or one that changes nothing."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def make_deterministic(seed: int) -> None:
+    """Seed torch and have it take only algorithms that give the same bits each time, on all the cores we may use."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
+    torch.set_num_threads(count_cores())
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,64 @@
+"""models/: the weights (safetensors) and what it takes to use them (JSON); no pickle is ever read.
+
+The header of model.safetensors carries the recipe, so weights cannot be taken for those of another architecture;
+model.json says the same and adds what evaluation chose on val: the temperature and the threshold.
+"""
+
+import platform
+from pathlib import Path
+
+import PIL
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from malaria.models import MEAN, STD, build_model
+from malaria.names import CLASSES
+
+
+class Recipe(BaseModel):
+    """What input the weights want, and what made them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arch: str
+    size: int  # px, side of the input
+    fit: str  # how a cell becomes a square: stretch or pad
+    mean: float  # subtracted from the input, of 0..1
+    std: float  # then divided by
+    classes: tuple[str, str]  # names of the labels 0 and 1
+    precision: str  # that it was trained in
+    versions: dict[str, str]  # of what it was trained with
+
+
+class ModelCard(Recipe):
+    """model.json: the recipe, and how a logit becomes a decision: sigmoid(logit / temperature) >= threshold."""
+
+    temperature: float
+    threshold: float
+
+
+def make_recipe(arch: str, size: int, fit: str, precision: str) -> Recipe:
+    """The recipe of a network about to be trained here."""
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "pillow": PIL.__version__}
+    return Recipe(
+        arch=arch, size=size, fit=fit, mean=MEAN, std=STD, classes=CLASSES, precision=precision, versions=versions
+    )
+
+
+def save_weights(path: Path, model: nn.Module, recipe: Recipe) -> None:
+    """Write the weights, the recipe in the header under one key: of several, safetensors would not keep the order."""
+    weights = {key: weight.contiguous() for key, weight in model.cpu().state_dict().items()}
+    save_file(weights, path, {"recipe": recipe.model_dump_json()})
+
+
+def load_weights(path: Path) -> tuple[nn.Module, Recipe]:
+    """The network with its weights, on the CPU, and its recipe."""
+    with safe_open(path, "pt") as file:
+        recipe = Recipe.model_validate_json(file.metadata()["recipe"])
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    model = build_model(recipe.arch, recipe.size, recipe.mean, recipe.std)
+    model.load_state_dict(weights)
+    return model, recipe

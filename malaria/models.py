@@ -1,0 +1,86 @@
+"""The networks: each maps (N, 3, size, size) floats in 0..1 to (N,) logits, positive for parasitized."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+MEAN, STD = 0.5, 0.5  # of the input, as in the notebook: 0..1 becomes -1..1
+
+
+def simple_cnn(size: int) -> nn.Module:
+    """The notebook's network: two Conv-ReLU-MaxPool blocks, a layer of 128 units, one logit."""
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * (size // 4) ** 2, 128),
+        nn.ReLU(),
+        nn.Linear(128, 1),
+        nn.Flatten(0),
+    )
+
+
+class _Residual(nn.Module):
+    """Two convolutions and a way past them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(_conv(width, width), _conv(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)  # type: ignore[no-any-return]
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+def resnet9(size: int, width: int = 16) -> nn.Module:
+    """A nine-layer residual net (after Page, "How to train your ResNet", 2018), narrow, with a stem of stride 2."""
+    return nn.Sequential(
+        _conv(3, width, stride=2),
+        _conv(width, 2 * width),
+        nn.MaxPool2d(2),
+        _Residual(2 * width),
+        _conv(2 * width, 4 * width),
+        nn.MaxPool2d(2),
+        _conv(4 * width, 8 * width),
+        nn.MaxPool2d(2),
+        _Residual(8 * width),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8 * width, 1),
+        nn.Flatten(0),
+    )
+
+
+ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {"simple_cnn": simple_cnn, "resnet9": resnet9}
+
+
+class Standardise(nn.Module):
+    """Brings floats in 0..1 to the mean and spread that the network behind it was made for."""
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.mean, self.std = mean, std
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+
+def build_model(arch: str, size: int, mean: float, std: float) -> nn.Module:
+    """A freshly initialised network, its input standardised, laid out channels last (twice as fast in bf16)."""
+    model = nn.Sequential(Standardise(mean, std), ARCHITECTURES[arch](size))
+    return model.to(memory_format=torch.channels_last)
+
+
+def count_weights(model: nn.Module) -> int:
+    """How many numbers training adjusts."""
+    return sum(weights.numel() for weights in model.parameters())

@@ -1,0 +1,10 @@
+"""Progress bars: on a terminal, with the time left; nothing in a log file."""
+
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress(total: int, what: str, unit: str) -> "tqdm[Any]":
+    """A bar on stderr to `update`."""
+    return tqdm(total=total, desc=what, unit=unit, disable=None)

@@ -1,0 +1,59 @@
+"""Which cells train, validate and test: by patient, or at random as the notebook did."""
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold
+
+from malaria import names
+
+
+def describe_cells(cells: list[str]) -> pd.DataFrame:
+    """A table of the cells, sorted by name: name, label (0 or 1), patient, smear.
+
+    Raises:
+        ValueError: naming the first cell whose name says no class, patient or smear.
+    """
+    rows = [(name, names.label(name), names.patient(name), names.smear(name)) for name in sorted(cells)]
+    return pd.DataFrame(rows, columns=["name", "label", "patient", "smear"])
+
+
+def assign_splits(cells: pd.DataFrame, by: str, folds: int, fold: int, val: float, seed: int) -> pd.Series:
+    """Name the split of each cell: train, val or test, balanced in the classes as far as patients allow.
+
+    Fold `fold` of `folds` is the test set; a share of about `val` of the rest is for validation. With by "patient"
+    no patient is in two splits (scikit-learn's StratifiedGroupKFold); with "cell" cells are dealt at random.
+
+    Raises:
+        ValueError: in words, when such a split cannot be: more folds than patients or cells, an empty split,
+            or one without cells of both classes.
+    """
+    split = pd.Series("train", index=cells.index, name="split")
+    test = _pick_fold(cells, by, folds, fold, seed)
+    rest = cells.drop(test)
+    split[test] = "test"
+    split[_pick_fold(rest, by, max(2, round(1 / val)), 0, seed)] = "val"
+    _check_classes(cells, split)
+    return split
+
+
+def _pick_fold(cells: pd.DataFrame, by: str, folds: int, fold: int, seed: int) -> pd.Index:
+    """The index of the cells in one fold of a stratified shuffle."""
+    for label, word in enumerate(names.CLASSES):
+        one_class = cells[cells.label == label]
+        units = one_class.patient.nunique() if by == "patient" else len(one_class)
+        if units < folds:
+            raise ValueError(
+                f"cannot deal the {units} {by}s with {word} cells into {folds} parts: "
+                "lower split.folds or raise split.val"
+            )
+    kind: type[BaseCrossValidator] = StratifiedGroupKFold if by == "patient" else StratifiedKFold
+    pairs = list(kind(folds, shuffle=True, random_state=seed).split(cells, cells.label, cells.patient))
+    return cells.index[np.sort(pairs[fold][1])]
+
+
+def _check_classes(cells: pd.DataFrame, split: pd.Series) -> None:
+    """Refuse a split that lacks a class: nothing could be learned, or measured, on it."""
+    for name in ("train", "val", "test"):
+        for label, word in enumerate(names.CLASSES):
+            if not (cells.label[split == name] == label).any():
+                raise ValueError(f"no {word} cell falls to {name}: take another split.seed, fold or val")

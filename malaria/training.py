@@ -1,0 +1,121 @@
+"""The training loop: uint8 cells in, a network and its course out."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator, Tensor, nn, optim
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from malaria.augment import augment
+from malaria.cells import Cells
+from malaria.compute import autocast
+from malaria.errors import UserError
+from malaria.inference import predict_logits, to_floats
+from malaria.params import Train
+from malaria.progress import progress
+
+
+def train_epochs(model: nn.Module, cells: Cells, params: Train, precision: str) -> Iterator[dict[str, float]]:
+    """Train the model in place, yielding the figures of each epoch: lr, and loss and accuracy on train and val.
+
+    Once exhausted, the model holds the weights of the epoch that was best on val: the one of the lowest loss, which
+    says more than accuracy does, that a few borderline cells decide.
+
+    Raises:
+        UserError: a loss is not a number any more.
+    """
+    steps = max(1, len(cells.rows["train"]) // params.batch_size)  # an epoch; what is left over waits for the next
+    trainer = Trainer(model, cells, params, precision, steps * params.epochs)
+    lowest, best = float("inf"), model.state_dict()
+    with progress(steps * params.epochs, "training", "batch") as bar:
+        for epoch in range(1, params.epochs + 1):
+            figures = {"lr": float(trainer.schedule.get_last_lr()[0])}
+            for rows in trainer.shuffle()[:steps]:
+                trainer.step(rows)
+                bar.update()
+            figures |= trainer.train_figures() | trainer.validate()
+            _check_finite(figures, epoch)
+            if figures["val/loss"] < lowest:
+                lowest = figures["val/loss"]
+                best = {name: weights.clone() for name, weights in model.state_dict().items()}
+            bar.write(_say(epoch, params.epochs, figures))
+            yield figures
+    model.load_state_dict(best)
+
+
+class Trainer:
+    """The state of a training: what `step` changes."""
+
+    def __init__(self, model: nn.Module, cells: Cells, params: Train, precision: str, steps: int) -> None:
+        self.model, self.cells, self.params, self.precision = model, cells, params, precision
+        self.optimizer = make_optimizer(model, params)
+        self.schedule = make_schedule(self.optimizer, params, steps)
+        self.random = Generator(cells.pixels.device).manual_seed(params.seed)
+        self.losses: list[Tensor] = []
+        self.hits: list[Tensor] = []
+
+    def shuffle(self) -> tuple[Tensor, ...]:
+        """The rows of train in batches of a new random order."""
+        rows = self.cells.rows["train"]
+        shuffled = rows[torch.randperm(len(rows), generator=self.random, device=rows.device)]
+        return torch.split(shuffled, self.params.batch_size)
+
+    def step(self, rows: Tensor) -> None:
+        """One step of the optimizer on a batch of cells."""
+        labels = self.cells.labels[rows]
+        batch = augment(to_floats(self.cells.pixels[rows]), self.params.augment, self.random)
+        self.model.train()
+        with autocast(batch.device, self.precision):
+            logits = self.model(batch).float()
+        smoothing = self.params.label_smoothing
+        loss = binary_cross_entropy_with_logits(logits, labels * (1 - smoothing) + smoothing / 2)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        self.losses.append(loss.detach())
+        self.hits.append(((logits > 0) == (labels > 0)).float().mean())
+
+    def train_figures(self) -> dict[str, float]:
+        """Mean loss and accuracy over the (augmented) batches since the last call."""
+        figures = {"train/loss": torch.stack(self.losses).mean(), "train/accuracy": torch.stack(self.hits).mean()}
+        self.losses, self.hits = [], []
+        return {key: value.item() for key, value in figures.items()}
+
+    def validate(self) -> dict[str, float]:
+        """Loss and accuracy on val, without augmentation or smoothing."""
+        rows = self.cells.rows["val"]
+        logits = predict_logits(self.model, self.cells.pixels, rows, self.precision)
+        labels = self.cells.labels[rows].cpu()
+        loss = binary_cross_entropy_with_logits(logits, labels)
+        return {"val/loss": loss.item(), "val/accuracy": ((logits > 0) == (labels > 0)).float().mean().item()}
+
+
+def make_optimizer(model: nn.Module, params: Train) -> optim.Optimizer:
+    """The optimizer that params name, over all weights."""
+    match params.optimizer:
+        case "adam":
+            return optim.Adam(model.parameters(), params.lr, weight_decay=params.weight_decay)
+        case "adamw":
+            return optim.AdamW(model.parameters(), params.lr, weight_decay=params.weight_decay)
+        case "sgd":
+            return optim.SGD(model.parameters(), params.lr, 0.9, weight_decay=params.weight_decay, nesterov=True)
+
+
+def make_schedule(optimizer: optim.Optimizer, params: Train, steps: int) -> optim.lr_scheduler.LRScheduler:
+    """The course of the learning rate over that many steps."""
+    match params.schedule:
+        case "one_cycle":
+            return optim.lr_scheduler.OneCycleLR(optimizer, params.lr, steps)
+        case "constant":
+            return optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+
+
+def _check_finite(figures: dict[str, float], epoch: int) -> None:
+    broken = [name for name, value in figures.items() if not value < float("inf")]
+    if broken:
+        raise UserError(f"training stopped: {', '.join(broken)} is no number after epoch {epoch}: lower train.lr")
+
+
+def _say(epoch: int, epochs: int, figures: dict[str, float]) -> str:
+    return f"epoch {epoch}/{epochs}  " + "  ".join(f"{name} {value:.4g}" for name, value in figures.items())

@@ -1,0 +1,48 @@
+"""Decode every cell once, on all cores, to squares of one size: `python -m stages.preprocess`.
+
+Reads:    data/cells.zip, in place.
+Writes:   data/cells.npy: uint8, (N, size, size, 3), rows in the order of split.csv: by name. It does not read
+          split.csv, or each fold of a cross-validation would decode the same cells again.
+Tuned by: preprocess.* in params.yaml.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from malaria.archive import cell_names
+from malaria.errors import UserError
+from malaria.images import decode_archive
+from malaria.machine import count_cores
+from malaria.params import Preprocess, load_params
+from malaria.progress import progress
+
+
+def preprocess(archive: Path, names: Sequence[str], out: Path, params: Preprocess) -> None:
+    """Write the named cells of the archive to out, which is there only when all of them could be read.
+
+    Raises:
+        UserError: naming every image that could not.
+    """
+    unfinished = out.with_name(out.name + ".tmp")
+    try:
+        with progress(len(names), "decoding", "cell") as bar:
+            for done in decode_archive(archive, names, unfinished, params.size, params.fit, count_cores()):
+                bar.update(done)
+        unfinished.replace(out)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def main() -> None:
+    """The stage."""
+    params = load_params().preprocess
+    archive, out = Path("data/cells.zip"), Path("data/cells.npy")
+    names = cell_names(archive)
+    preprocess(archive, names, out, params)
+    print(f"{out}: {len(names)} cells of {params.size} x {params.size} px, {out.stat().st_size / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Train the network and keep its best epoch: `python -m stages.train`.
+
+Reads:    data/cells.npy and data/split.csv: the cells of train and val, never those of test.
+Writes:   models/model.safetensors: the weights of the epoch with the lowest loss on val, and their recipe;
+          metrics/train/: dvclive's metrics.json, of the last epoch and the best, and a table a curve.
+Tuned by: train.* in params.yaml; preprocess.* goes into the recipe.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from malaria.params import load_params
+
+
+def main() -> None:
+    """The stage."""
+    params = load_params()
+
+    # These take seconds to import, and a mistake in the params should be told at once.
+    from dvclive import Live
+
+    from malaria import compute
+    from malaria.cells import load_cells
+    from malaria.model_files import make_recipe, save_weights
+    from malaria.models import build_model, count_weights
+    from malaria.training import train_epochs
+
+    device = compute.pick_device()
+    precision = compute.pick_precision(params.train.precision, device)
+    compute.make_deterministic(params.train.seed)
+    recipe = make_recipe(params.train.arch, params.preprocess.size, params.preprocess.fit, precision)
+    model = build_model(recipe.arch, recipe.size, recipe.mean, recipe.std).to(device)
+    cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
+    print(f"{recipe.arch}: {count_weights(model):,} weights, {precision} on {device}")
+
+    epochs: list[dict[str, float]] = []
+    with Live("metrics/train", dvcyaml=False, save_dvc_exp=False) as live:
+        for figures in train_epochs(model, cells, params.train, precision):
+            epochs.append({"epoch": len(epochs) + 1} | {name: round(value, 5) for name, value in figures.items()})
+            for name, value in epochs[-1].items():
+                live.log_metric(name, value)
+            live.next_step()
+        live.summary["best"] = min(epochs, key=lambda figures: figures["val/loss"])
+    save_weights(Path("models/model.safetensors"), model, recipe)
+
+
+if __name__ == "__main__":
+    main()
