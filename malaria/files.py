@@ -1,4 +1,4 @@
-"""Writing small text files so that the same content is the same bytes on every platform, whole or not at all."""
+"""Writing small files: the same content is the same bytes on every platform, and whole or not at all."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,17 @@ from typing import Any
 import pandas as pd
 
 
-def write_text(path: Path, text: str) -> None:
-    """UTF-8 with LF line ends, in place of what was there."""
+def write_bytes(path: Path, data: bytes) -> None:
+    """In place of what was there; its folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(text, encoding="utf-8", newline="\n")
+    unfinished.write_bytes(data)
     unfinished.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8, with the line ends as they are in the text."""
+    write_bytes(path, text.encode())
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -33,6 +33,12 @@ class Synthetic(Section):
     cells: int = Field(ge=100, le=1_000_000)
     seed: Seed
 
+    @model_validator(mode="after")
+    def _enough_cells(self) -> Self:
+        if self.cells < 4 * self.patients:
+            raise ValueError(f"cells={self.cells} are too few for patients={self.patients}: take four a patient or more")
+        return self
+
 
 class Download(Section):
     """Where the images come from."""

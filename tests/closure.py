@@ -1,0 +1,40 @@
+"""Which modules of this repository a module imports, directly or through others, at its top or in a function."""
+
+import ast
+from pathlib import Path
+
+SCHEMA = "malaria/params.py"  # accepts or refuses values that DVC tracks under `params:`, and makes nothing
+
+
+def imports_of(path: Path, root: Path) -> set[Path]:
+    """The files in root that one module names in its imports, the packages they lie in included."""
+    wanted = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            wanted |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            wanted |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {file for name in wanted for file in _files(name, root)}
+
+
+def _files(name: str, root: Path) -> set[Path]:
+    """The module's file and the __init__.py of each package on the way to it, as far as they are in root."""
+    parts = name.split(".")
+    candidates = {root.joinpath(*parts).with_suffix(".py")}
+    candidates |= {root.joinpath(*parts[:n], "__init__.py") for n in range(1, len(parts) + 1)}
+    return {path for path in candidates if path.is_file()}
+
+
+def closure(start: Path, root: Path) -> set[str]:
+    """All files, relative to root, that importing `start` may run: itself, but neither the schema nor mere docstrings."""
+    found, new = set(), {start, start.parent / "__init__.py"}
+    while new:
+        found |= new
+        new = set().union(*(imports_of(path, root) for path in new)) - found
+    return {str(path.relative_to(root)) for path in found if _has_code(path)} - {SCHEMA}
+
+
+def _has_code(path: Path) -> bool:
+    """Whether there is more to a module than its docstring."""
+    tree = ast.parse(path.read_text("utf-8"))
+    return len(tree.body) > bool(ast.get_docstring(tree))
