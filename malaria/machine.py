@@ -7,7 +7,8 @@ from pathlib import Path
 def count_cores() -> int:
     """Processor cores this process may use: by its affinity and its control group, not by what the host has."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(affinity, _cgroup_cores() or affinity))
+    quota = _cgroup_cores()
+    return affinity if quota is None else max(1, min(affinity, quota))
 
 
 def _cgroup_cores() -> int | None:

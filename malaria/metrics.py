@@ -1,5 +1,6 @@
 """Figures of merit of labels (N,) 0 or 1 against probabilities (N,) of 1."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,14 @@ def judge(labels: Array, probabilities: Array, threshold: float) -> dict[str, fl
         "specificity": _ratio(tn, tn + fp),
         "precision": _ratio(tp, tp + fp),
         "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "mcc": float(metrics.matthews_corrcoef(labels, predicted)) if both else None,
+        "mcc": _ratio(tp * tn - fp * fn, math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
         "roc_auc": float(metrics.roc_auc_score(labels, probabilities)) if both else None,
         "pr_auc": float(metrics.average_precision_score(labels, probabilities)) if both else None,
         **counts,
     }
 
 
-def _ratio(part: int, whole: int) -> float | None:
+def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 

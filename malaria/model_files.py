@@ -11,9 +11,10 @@ import PIL
 import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
+from malaria.files import write_bytes
 from malaria.models import MEAN, STD, build_model
 from malaria.names import CLASSES
 
@@ -51,7 +52,7 @@ def make_recipe(arch: str, size: int, fit: str, precision: str) -> Recipe:
 def save_weights(path: Path, model: nn.Module, recipe: Recipe) -> None:
     """Write the weights, the recipe in the header under one key: of several, safetensors would not keep the order."""
     weights = {key: weight.contiguous() for key, weight in model.cpu().state_dict().items()}
-    save_file(weights, path, {"recipe": recipe.model_dump_json()})
+    write_bytes(path, save(weights, {"recipe": recipe.model_dump_json()}))
 
 
 def load_weights(path: Path) -> tuple[nn.Module, Recipe]:

@@ -36,7 +36,7 @@ class Synthetic(Section):
     @model_validator(mode="after")
     def _enough_cells(self) -> Self:
         if self.cells < 4 * self.patients:
-            raise ValueError(f"cells={self.cells} are too few for patients={self.patients}: take four a patient or more")
+            raise ValueError(f"cells={self.cells} are too few for patients={self.patients}: take four a patient")
         return self
 
 

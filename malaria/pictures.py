@@ -4,6 +4,7 @@ import io
 import zipfile
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,7 +13,8 @@ from PIL import Image
 from malaria.images import to_square
 from malaria.names import CLASSES
 
-_STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": "medium", "svg.hashsalt": "malaria"}
+mpl.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": "medium"}
+mpl.rcParams["svg.hashsalt"] = "malaria"  # or each SVG would have ids of its own
 _BLUE, _ORANGE = "#3366aa", "#dd7722"
 
 

@@ -1,8 +1,7 @@
 """Which cells train, validate and test: by patient, or at random as the notebook did."""
 
-import numpy as np
 import pandas as pd
-from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from malaria import names
 
@@ -46,9 +45,11 @@ def _pick_fold(cells: pd.DataFrame, by: str, folds: int, fold: int, seed: int) -
                 f"cannot deal the {units} {by}s with {word} cells into {folds} parts: "
                 "lower split.folds or raise split.val"
             )
-    kind: type[BaseCrossValidator] = StratifiedGroupKFold if by == "patient" else StratifiedKFold
-    pairs = list(kind(folds, shuffle=True, random_state=seed).split(cells, cells.label, cells.patient))
-    return cells.index[np.sort(pairs[fold][1])]
+    if by == "patient":
+        pairs = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(cells, cells.label, cells.patient)
+    else:
+        pairs = StratifiedKFold(folds, shuffle=True, random_state=seed).split(cells, cells.label)
+    return cells.index[list(pairs)[fold][1]]
 
 
 def _check_classes(cells: pd.DataFrame, split: pd.Series) -> None:

@@ -47,7 +47,7 @@ def main() -> None:
     write_json(Path("metrics/evaluate/metrics.json"), figures)
     for name, points in draw_curves(predictions, params.threshold).items():
         write_csv(Path(f"plots/{name}.csv"), points)
-    print(pd.DataFrame(figures).to_string())
+    print(pd.DataFrame(figures, dtype=object).to_string())
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main() -> None:
         "card": card,
         "figures": figures,
         "splits": summarise_split(split),
-        "best": read_json("metrics/train/metrics.json")["best"],
+        "best_epoch": read_json("metrics/train/metrics.json")["best_epoch"],
         "confusion": confusion,
         "curves": pictures.draw_curves(pd.read_csv("plots/roc.csv"), pd.read_csv("plots/pr.csv")),
         "training": pictures.draw_training(read_history(Path("metrics/train/plots/metrics"))),

@@ -2,7 +2,7 @@
 
 Reads:    data/cells.npy and data/split.csv: the cells of train and val, never those of test.
 Writes:   models/model.safetensors: the weights of the epoch with the lowest loss on val, and their recipe;
-          metrics/train/: dvclive's metrics.json, of the last epoch and the best, and a table a curve.
+          metrics/train/: dvclive's metrics.json, of the last epoch and which was best, and a table a curve.
 Tuned by: train.* in params.yaml; preprocess.* goes into the recipe.
 """
 
@@ -34,14 +34,14 @@ def main() -> None:
     cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
     print(f"{recipe.arch}: {count_weights(model):,} weights, {precision} on {device}")
 
-    epochs: list[dict[str, float]] = []
     with Live("metrics/train", dvcyaml=False, save_dvc_exp=False) as live:
+        losses = []
         for figures in train_epochs(model, cells, params.train, precision):
-            epochs.append({"epoch": len(epochs) + 1} | {name: round(value, 5) for name, value in figures.items()})
-            for name, value in epochs[-1].items():
-                live.log_metric(name, value)
+            for name, value in figures.items():
+                live.log_metric(name, round(value, 5))
             live.next_step()
-        live.summary["best"] = min(epochs, key=lambda figures: figures["val/loss"])
+            losses.append(figures["val/loss"])
+        live.summary["best_epoch"] = losses.index(min(losses)) + 1
     save_weights(Path("models/model.safetensors"), model, recipe)
 
 

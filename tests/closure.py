@@ -26,7 +26,7 @@ def _files(name: str, root: Path) -> set[Path]:
 
 
 def closure(start: Path, root: Path) -> set[str]:
-    """All files, relative to root, that importing `start` may run: itself, but neither the schema nor mere docstrings."""
+    """The files, relative to root, that importing `start` may run: neither the schema nor mere docstrings."""
     found, new = set(), {start, start.parent / "__init__.py"}
     while new:
         found |= new

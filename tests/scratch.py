@@ -1,0 +1,70 @@
+"""A scratch repository with the pipeline in it, set to a few drawn cells, to run commands in as a user would."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PIPELINE = (".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml", "malaria", "params.yaml", "pyproject.toml", "stages")
+SMALL = {
+    "patients: 40 ": "patients: 12 ",
+    "cells: 2400 ": "cells: 240 ",
+    "folds: 5 ": "folds: 3 ",
+    "val: 0.125 ": "val: 0.3 ",
+    "size: 64 ": "size: 32 ",
+    "batch_size: 128": "batch_size: 32",
+}
+
+
+class Scratch:
+    """The repository and a way to type commands in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        for name in PIPELINE:
+            source, target = ROOT / name, path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        self.set_params(SMALL | {r"epochs: \d+ ": "epochs: 1 "})
+        (path / "home").mkdir()
+        self.run("git init -q . && git add . && git commit -qm begin")
+
+    def set_params(self, changes: dict[str, str]) -> None:
+        """Replace parts of params.yaml; each must be there once."""
+        params = self.path / "params.yaml"
+        text = params.read_text()
+        for old, new in changes.items():
+            text, count = re.subn(old, new, text)
+            assert count == 1, old
+        params.write_text(text)
+
+    def run(self, command: str, status: int = 0, **environment: str) -> str:
+        """What a command prints, typed here in a shell with an empty home; its exit status is checked."""
+        author = {
+            "GIT_AUTHOR_NAME": "a",
+            "GIT_AUTHOR_EMAIL": "a@b",
+            "GIT_COMMITTER_NAME": "a",
+            "GIT_COMMITTER_EMAIL": "a@b",
+        }
+        # `uv run` with the environment that runs the tests, as it is
+        ours = {"UV_PROJECT_ENVIRONMENT": sys.prefix, "UV_NO_SYNC": "1", "HOME": str(self.path / "home")}
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        keep = {key: value for key, value in os.environ.items() if key != "MALARIA_CELLS"}
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=self.path,
+            env=keep | author | ours | {"PATH": path} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == status, f"{command}\n{done.stdout}"
+        return done.stdout
+
+    def read(self, name: str) -> str:
+        """A text file of the repository."""
+        return (self.path / name).read_text("utf-8")

@@ -1,0 +1,72 @@
+"""Augmentation changes what it should and nothing else."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from malaria.augment import AUGMENTATIONS, augment
+
+
+def random(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def batch() -> Tensor:
+    """Cells: a disc of random colours on black, with one dark corner of the disc so that every symmetry shows."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
+    disc = (x**2 + y**2 < 0.8).float()
+    colors = 0.3 + 0.3 * torch.rand(40, 3, 1, 1, generator=random(7))
+    spot = 1 - 0.5 * ((x - 0.4) ** 2 + (y - 0.1) ** 2 < 0.05).float()
+    return colors * disc * spot
+
+
+def symmetries(cell: Tensor) -> list[Tensor]:
+    turned = [torch.rot90(cell, k, (1, 2)) for k in range(4)]
+    return turned + [side.flip(2) for side in turned]
+
+
+@pytest.mark.parametrize("policy", AUGMENTATIONS)
+def test_shape_and_range_stay_and_the_seed_decides(policy: str, batch: Tensor) -> None:
+    once, again = augment(batch, policy, random(1)), augment(batch, policy, random(1))
+    assert torch.equal(once, again)
+    assert once.shape == batch.shape
+    assert once.min() >= 0
+    assert once.max() <= 1
+
+
+def test_none_changes_nothing(batch: Tensor) -> None:
+    assert torch.equal(augment(batch, "none", random()), batch)
+
+
+def test_flips_give_each_of_the_eight_symmetries_and_nothing_else(batch: Tensor) -> None:
+    seen = set()
+    for cell, flipped in zip(batch, augment(batch, "flips", random()), strict=True):
+        matches = [k for k, side in enumerate(symmetries(cell)) if torch.equal(side, flipped)]
+        assert len(matches) == 1
+        seen |= set(matches)
+    assert seen == set(range(8))
+
+
+def test_full_changes_every_cell_in_its_own_way(batch: Tensor) -> None:
+    same = batch[:1].expand(8, -1, -1, -1)
+    changed = augment(same, "full", random())
+    assert all(not torch.allclose(a, b, atol=0.02) for a, b in itertools.combinations(changed, 2))
+    assert all(not torch.allclose(a, batch[0], atol=0.02) for a in changed)
+
+
+def test_what_full_turns_in_from_outside_is_black(batch: Tensor) -> None:
+    changed = augment(torch.ones_like(batch), "full", random())
+    corners = changed[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert (corners == 0).any()
+    black = augment(torch.zeros_like(batch), "full", random())
+    assert torch.equal(black, torch.zeros_like(batch))
+
+
+def test_full_keeps_the_cell_in_view_and_about_as_bright(batch: Tensor) -> None:
+    changed = augment(batch, "full", random())
+    ratio = changed.sum((1, 2, 3)) / batch.sum((1, 2, 3))
+    assert ratio.min() > 0.4
+    assert ratio.max() < 2.5

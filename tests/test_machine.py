@@ -1,0 +1,35 @@
+"""Cores are those we may use, and the precision is one the hardware has."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from malaria import machine
+from malaria.compute import pick_device, pick_precision
+from malaria.machine import count_cores
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux has affinity")
+def test_a_process_bound_to_one_core_counts_one() -> None:
+    code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); from malaria import machine as m; "
+    run = subprocess.run([sys.executable, "-c", code + "print(m.count_cores())"], capture_output=True, text=True)
+    assert run.stdout == "1\n", run.stderr
+
+
+@pytest.mark.parametrize(("quota", "cores"), [(None, 4), (2, 2), (8, 4), (0, 1)])
+def test_a_quota_lowers_the_count_to_one_at_least(
+    quota: int | None, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(machine, "_cgroup_cores", lambda: quota)
+    assert count_cores() == cores
+
+
+def test_precision_is_as_wanted_or_what_the_processor_has() -> None:
+    cpu = torch.device("cpu")
+    assert [pick_precision(wanted, cpu) for wanted in ("fp32", "bf16")] == ["fp32", "bf16"]
+    assert pick_precision("auto", cpu) in ("fp32", "bf16")
+    assert pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,106 @@
+"""The pipeline as DVC runs it: what each stage depends on, what reruns when, and the same bytes each time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from closure import closure
+from conftest import ROOT
+from ruamel.yaml import YAML
+from scratch import Scratch
+
+STAGES: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+    """The pipeline, run once on drawn cells and committed."""
+    scratch = Scratch(tmp_path_factory.mktemp("scratch") / "with a space")
+    scratch.set_params({"source: nih ": "source: synthetic "})
+    print(scratch.run("uv run dvc repro"))
+    scratch.run("git add . && git commit -qm ran")
+    return scratch
+
+
+def stages_run(output: str) -> list[str]:
+    """The stages that DVC says it ran."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_every_module_that_it_imports_and_on_no_other(stage: str) -> None:
+    code = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    assert code == closure(ROOT / "stages" / f"{stage}.py", ROOT)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_header_of_a_stage_names_its_command_and_its_files(stage: str) -> None:
+    header = (ROOT / "stages" / f"{stage}.py").read_text().split('"""')[1]
+    assert f"`{STAGES[stage]['cmd']}`" in header
+    assert all(key in header for key in ("Reads:", "Writes:", "Tuned by:"))
+    for out in STAGES[stage]["outs"]:
+        name = out if isinstance(out, str) else next(iter(out))
+        assert name in header, name
+
+
+def test_the_whole_of_it_runs_and_says_where_the_report_is(scratch: Scratch) -> None:
+    figures = json.loads(scratch.read("metrics/evaluate/metrics.json"))
+    for split in ("val", "test"):
+        assert {"accuracy", "sensitivity", "specificity", "roc_auc", "f1", "mcc"} <= figures[split].keys()
+    assert "<html" in scratch.read("report/index.html")
+    output = scratch.run("uv run dvc repro -f -s report")
+    assert f"The report is at {(scratch.path / 'report/index.html').as_uri()}" in output
+
+
+def test_predictions_are_of_every_cell_of_val_and_test(scratch: Scratch) -> None:
+    predictions, split = (pd.read_csv(scratch.path / f"data/{name}.csv") for name in ("predictions", "split"))
+    held_out = split[split.split != "train"]
+    assert predictions.name.tolist() == held_out.name.tolist()
+    assert predictions.columns.tolist() == ["name", "patient", "label", "split", "logit", "probability"]
+    assert split.name.is_monotonic_increasing
+
+
+def test_git_has_the_lock_the_figures_and_the_plots_but_no_data(scratch: Scratch) -> None:
+    tracked = scratch.run("git ls-files").split()
+    assert {"dvc.lock", "metrics/evaluate/metrics.json", "metrics/train/metrics.json", "plots/roc.csv"} <= set(tracked)
+    assert not [name for name in tracked if name.endswith((".npy", ".safetensors", ".zip"))]
+    assert scratch.run("git status --porcelain") == ""
+
+
+def test_nothing_runs_twice_and_a_second_run_gives_the_same_lock(scratch: Scratch) -> None:
+    assert stages_run(scratch.run("uv run dvc repro")) == []
+    lock = scratch.read("dvc.lock")
+    assert stages_run(scratch.run("uv run dvc repro -f")) == list(STAGES)
+    assert scratch.read("dvc.lock") == lock
+    assert scratch.run("git status --porcelain") == ""
+
+
+def test_a_changed_number_of_epochs_trains_and_what_follows(scratch: Scratch) -> None:
+    output = scratch.run("uv run dvc exp run -S train.epochs=2")
+    assert stages_run(output) == ["train", "evaluate", "report"]
+    diff = scratch.run("uv run dvc metrics diff")
+    assert "train.loss" in diff
+    assert "metrics/evaluate/metrics.json" in diff
+    scratch.run("git restore . && uv run dvc checkout")
+
+
+def test_another_fold_decodes_nothing_again(scratch: Scratch) -> None:
+    output = scratch.run("uv run dvc exp run -S split.fold=1 -S train.arch=simple_cnn")
+    assert stages_run(output) == ["split", "train", "evaluate", "report"]
+    scratch.run("git restore . && uv run dvc checkout")
+
+
+def test_a_clean_clone_says_whether_the_lock_is_current(scratch: Scratch, tmp_path: Path) -> None:
+    clone = f"rm -rf '{tmp_path}/clone' && git clone -q . '{tmp_path}/clone' && cd '{tmp_path}/clone' && "
+    scratch.run(clone + "uv run dvc repro --dry --allow-missing")
+    stale = "sed -i 's/epochs: 1/epochs: 3/' params.yaml && uv run dvc repro --dry --allow-missing"
+    assert "train" in scratch.run(clone + stale, status=255)
+
+
+def test_bad_params_are_refused_before_any_work(scratch: Scratch) -> None:
+    output = scratch.run("uv run dvc exp run -S download.synthetic.seed=5 -S train.epochs=abc", status=255)
+    assert "train.epochs: Input should be a valid integer (it is 'abc')" in output
+    assert "Traceback" not in output
+    scratch.run("git restore . && uv run dvc checkout")

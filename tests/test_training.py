@@ -1,0 +1,122 @@
+"""Training learns, keeps its best epoch, gives the same bits twice, and stops when it cannot go on."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from conftest import ROOT
+
+from malaria import training
+from malaria.cells import Cells
+from malaria.compute import make_deterministic
+from malaria.errors import UserError
+from malaria.inference import predict_logits
+from malaria.models import build_model
+from malaria.params import Train, load_params
+from malaria.training import train_epochs
+
+PARAMS = load_params(ROOT / "params.yaml").train
+QUICK = {"epochs": 2, "batch_size": 16, "augment": "full", "precision": "fp32"}
+
+
+@pytest.fixture(autouse=True)
+def _deterministic() -> Iterator[None]:
+    make_deterministic(0)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def make_cells(train: int, val: int) -> Cells:
+    """Squares of noise; the parasitized ones have a dark spot."""
+    n = train + val
+    random = torch.Generator().manual_seed(3)
+    pixels = torch.randint(120, 255, (n, 32, 32, 3), generator=random, dtype=torch.uint8)
+    labels = (torch.arange(n) % 2).float()
+    pixels[1::2, 10:18, 12:20] //= 4
+    return Cells(pixels, labels, {"train": torch.arange(train), "val": torch.arange(train, n)})
+
+
+def with_params(**changes: object) -> Train:
+    return PARAMS.model_copy(update=changes)
+
+
+def run(params: Train, cells: Cells, precision: str = "fp32") -> tuple[torch.nn.Module, list[dict[str, float]]]:
+    torch.manual_seed(params.seed)
+    model = build_model(params.arch, 32, 0.5, 0.5)
+    return model, list(train_epochs(model, cells, params, precision))
+
+
+@pytest.mark.parametrize("arch", ["simple_cnn", "resnet9"])
+def test_eight_images_are_learned_by_heart(arch: str) -> None:
+    cells = make_cells(8, 2)
+    params = with_params(arch=arch, epochs=40, batch_size=8, augment="none", label_smoothing=0.0, lr=3e-3)
+    model, figures = run(params, cells)
+    logits = predict_logits(model, cells.pixels, cells.rows["train"], "fp32")
+    assert ((logits > 0) == (cells.labels[:8] > 0)).all()
+    assert figures[-1]["train/loss"] < 0.1 * figures[0]["train/loss"]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["one_cycle", "constant"])
+def test_every_optimizer_and_schedule_lowers_the_loss(optimizer: str, schedule: str) -> None:
+    params = with_params(optimizer=optimizer, schedule=schedule, epochs=8, batch_size=16, augment="flips", lr=3e-3)
+    _, figures = run(params, make_cells(64, 16))
+    assert figures[-1]["train/loss"] < 0.7 * figures[0]["train/loss"]
+
+
+def test_the_learning_rate_warms_up_and_ends_near_zero_or_stays() -> None:
+    cells = make_cells(32, 8)
+    cycle = [epoch["lr"] for epoch in run(with_params(**QUICK | {"epochs": 6}), cells)[1]]
+    assert cycle[0] < max(cycle)
+    assert cycle[-1] < max(cycle)
+    constant = run(with_params(**QUICK, schedule="constant"), cells)[1]
+    assert [epoch["lr"] for epoch in constant] == [PARAMS.lr] * 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_twice_the_same_seed_is_twice_the_same_bits(precision: str) -> None:
+    cells = make_cells(64, 16)
+    (one, figures), (two, again) = (run(with_params(**QUICK), cells, precision) for _ in range(2))
+    assert figures == again
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+    other, _ = run(with_params(**QUICK, seed=1), cells, precision)
+    assert not torch.equal(next(one.parameters()), next(other.parameters()))
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch_on_val(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = make_cells(32, 8)
+    losses = iter([0.5, 0.1, 0.9])
+    states = []
+
+    def validate(trainer: training.Trainer) -> dict[str, float]:
+        states.append({key: value.clone() for key, value in trainer.model.state_dict().items()})
+        return {"val/loss": next(losses), "val/accuracy": 0.5}
+
+    monkeypatch.setattr(training.Trainer, "validate", validate)
+    model, _ = run(with_params(**QUICK | {"epochs": 3}), cells)
+    kept = model.state_dict()
+    matches = [all(torch.equal(kept[key], state[key]) for key in kept) for state in states]
+    assert matches == [False, True, False]
+
+
+def test_the_cells_of_test_are_never_touched() -> None:
+    cells = make_cells(32, 8)
+    more = Cells(
+        torch.cat([cells.pixels, torch.zeros(5, 32, 32, 3, dtype=torch.uint8)]),
+        torch.cat([cells.labels, torch.full((5,), float("nan"))]),
+        cells.rows | {"test": torch.arange(40, 45)},
+    )
+    assert run(with_params(**QUICK), cells)[1] == run(with_params(**QUICK), more)[1]
+
+
+def test_a_loss_that_is_no_number_stops_training_by_name() -> None:
+    cells = make_cells(32, 8)
+    with pytest.raises(UserError, match=r"val/loss is no number after epoch 1: lower train\.lr"):
+        run(
+            with_params(**QUICK | {"optimizer": "sgd", "lr": 1e30, "schedule": "constant", "arch": "simple_cnn"}), cells
+        )
+
+
+def test_a_set_smaller_than_a_batch_trains_all_the_same() -> None:
+    _, figures = run(with_params(**QUICK | {"batch_size": 128}), make_cells(10, 4))
+    assert len(figures) == 2
