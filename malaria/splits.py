@@ -49,7 +49,8 @@ def _pick_fold(cells: pd.DataFrame, by: str, folds: int, fold: int, seed: int) -
         pairs = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(cells, cells.label, cells.patient)
     else:
         pairs = StratifiedKFold(folds, shuffle=True, random_state=seed).split(cells, cells.label)
-    return cells.index[list(pairs)[fold][1]]
+    _, rows = list(pairs)[fold]
+    return cells.index.take(rows)
 
 
 def _check_classes(cells: pd.DataFrame, split: pd.Series) -> None:

@@ -43,12 +43,7 @@ class Scratch:
 
     def run(self, command: str, status: int = 0, **environment: str) -> str:
         """What a command prints, typed here in a shell with an empty home; its exit status is checked."""
-        author = {
-            "GIT_AUTHOR_NAME": "a",
-            "GIT_AUTHOR_EMAIL": "a@b",
-            "GIT_COMMITTER_NAME": "a",
-            "GIT_COMMITTER_EMAIL": "a@b",
-        }
+        author = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         # `uv run` with the environment that runs the tests, as it is
         ours = {"UV_PROJECT_ENVIRONMENT": sys.prefix, "UV_NO_SYNC": "1", "HOME": str(self.path / "home")}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -47,10 +47,8 @@ def test_no_patient_is_in_two_splits(counts: list[tuple[int, int]], folds: int, 
 
 @pytest.mark.parametrize("by", ["patient", "cell"])
 def test_each_cell_is_tested_in_exactly_one_fold(by: str) -> None:
-    tested = pd.concat(
-        [(assign_splits(EVEN, by, 5, fold, 0.125, 42) == "test").astype(int) for fold in range(5)], axis=1
-    )
-    assert (tested.sum(axis=1) == 1).all()
+    folds = [assign_splits(EVEN, by, 5, fold, 0.125, 42) == "test" for fold in range(5)]
+    assert (pd.concat(folds, axis=1).sum(axis=1) == 1).all()
 
 
 @pytest.mark.parametrize("by", ["patient", "cell"])

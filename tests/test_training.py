@@ -111,10 +111,9 @@ def test_the_cells_of_test_are_never_touched() -> None:
 
 def test_a_loss_that_is_no_number_stops_training_by_name() -> None:
     cells = make_cells(32, 8)
+    params = with_params(**QUICK | {"optimizer": "sgd", "lr": 1e30, "schedule": "constant", "arch": "simple_cnn"})
     with pytest.raises(UserError, match=r"val/loss is no number after epoch 1: lower train\.lr"):
-        run(
-            with_params(**QUICK | {"optimizer": "sgd", "lr": 1e30, "schedule": "constant", "arch": "simple_cnn"}), cells
-        )
+        run(params, cells)
 
 
 def test_a_set_smaller_than_a_batch_trains_all_the_same() -> None:
