@@ -19,11 +19,16 @@ SMALL = {
 }
 
 
+def stages_run(output: str) -> list[str]:
+    """The stages that DVC says it ran."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
 class Scratch:
     """The repository and a way to type commands in it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, **environment: str) -> None:
+        self.path, self.environment = path, environment
         for name in PIPELINE:
             source, target = ROOT / name, path / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +46,7 @@ class Scratch:
             assert count == 1, old
         params.write_text(text)
 
-    def run(self, command: str, status: int = 0, **environment: str) -> str:
+    def run(self, command: str, status: int = 0) -> str:
         """What a command prints, typed here in a shell with an empty home; its exit status is checked."""
         author = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         # `uv run` with the environment that runs the tests, as it is
@@ -52,7 +57,7 @@ class Scratch:
             command,
             shell=True,
             cwd=self.path,
-            env=keep | author | ours | {"PATH": path} | environment,
+            env=keep | author | ours | {"PATH": path} | self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

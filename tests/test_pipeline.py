@@ -9,7 +9,7 @@ import pytest
 from closure import closure
 from conftest import ROOT
 from ruamel.yaml import YAML
-from scratch import Scratch
+from scratch import Scratch, stages_run
 
 STAGES: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
 
@@ -22,11 +22,6 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     print(scratch.run("uv run dvc repro"))
     scratch.run("git add . && git commit -qm ran")
     return scratch
-
-
-def stages_run(output: str) -> list[str]:
-    """The stages that DVC says it ran."""
-    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
 
 
 @pytest.mark.parametrize("stage", STAGES)
