@@ -74,7 +74,7 @@ class Preprocess(Section):
 class Train(Section):
     """The model and its training."""
 
-    arch: Literal["resnet9", "simple_cnn"]
+    arch: Literal["simple_cnn", "small_resnet"]
     augment: Literal["none", "flips", "full"]
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=2, le=65536)

@@ -18,7 +18,6 @@ run and test the pipeline with; a score on them says nothing about microscopes.
 import functools
 import itertools
 import multiprocessing
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from malaria.machine import count_cores
 from malaria.names import CLASSES
 
 Floats = NDArray[np.float64]
@@ -72,7 +72,7 @@ def draw_cells(patients: int, cells: int, seed: int, workers: int | None = None)
     """Draw a set of cells: (name, PNG), sorted by name, as in `Parasitized/C7P7ThinF_IMG_20150820_101530_cell_41.png`.
 
     Half are parasitized, spread unevenly; a quarter of the patients have none of those. All have uninfected cells.
-    The images are RGB, 60 to 200 px a side and black outside the cell. `workers` (default: one a processor)
+    The images are RGB, 60 to 200 px a side and black outside the cell. `workers` (default: one a core)
     changes the time only.
 
     Raises:
@@ -80,7 +80,7 @@ def draw_cells(patients: int, cells: int, seed: int, workers: int | None = None)
     """
     if not 1 <= patients <= cells // 4:
         raise ValueError(f"{cells} cells of {patients} patients: take 1 patient or more and 4 cells or more of each")
-    return _draw_all(plan(patients, cells, seed), workers or min(os.cpu_count() or 1, 1 + cells // 100))
+    return _draw_all(plan(patients, cells, seed), workers or min(count_cores(), 1 + cells // 100))
 
 
 def _draw_all(tasks: list[Cell], workers: int) -> Iterator[tuple[str, bytes]]:

@@ -23,12 +23,12 @@ def test_a_batch_gives_one_finite_logit_a_cell(arch: str, size: int) -> None:
 
 
 def test_the_input_is_standardised() -> None:
-    standardise = build_model("simple_cnn", 32, 0.25, 0.5)[0]  # type: ignore[index]
+    standardise = build_model("simple_cnn", 32, 0.25, 0.5)[0]
     assert torch.equal(standardise(torch.tensor([0.25, 0.75])), torch.tensor([0.0, 1.0]))
 
 
 def test_simple_cnn_is_the_notebooks() -> None:
-    layers = [type(layer) for layer in ARCHITECTURES["simple_cnn"](64).children()]  # type: ignore[attr-defined]
+    layers = [type(layer) for layer in ARCHITECTURES["simple_cnn"](64).children()]
     block = [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
     assert layers == [*block, *block, nn.Flatten, nn.Linear, nn.ReLU, nn.Linear, nn.Flatten]
     assert count_weights(ARCHITECTURES["simple_cnn"](64)) == 2_116_801

@@ -63,7 +63,7 @@ def test_a_small_number_is_a_number_as_dvc_writes_it(written: str, tmp_path: Pat
         ("train", "epochs", 0),
         ("train", "lr", -1.0),
         ("train", "lr", float("nan")),
-        ("train", "arch", "resnet999"),
+        ("train", "arch", "small_resnet99"),
         ("train", "seed", -1),
         ("split", "by", "cells"),
         ("split", "val", 1.0),

@@ -40,7 +40,14 @@ def page(split: pd.DataFrame, predictions: pd.DataFrame, archive: Path) -> str:
         {"epoch": [1, 2], "train/loss": [0.5, 0.4], "val/loss": [0.6, 0.5]}
         | {"train/accuracy": [0.7, 0.8], "val/accuracy": [0.6, 0.7]}
     )
-    card = {"arch": "resnet9", "size": 64, "threshold": 0.5, "temperature": 1.1, "precision": "fp32", "versions": {}}
+    card = {
+        "arch": "small_resnet",
+        "size": 64,
+        "threshold": 0.5,
+        "temperature": 1.1,
+        "precision": "fp32",
+        "versions": {},
+    }
     content = {
         "params": load_params(ROOT / "params.yaml"),
         "card": card,

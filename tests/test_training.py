@@ -46,7 +46,7 @@ def run(params: Train, cells: Cells, precision: str = "fp32") -> tuple[torch.nn.
     return model, list(train_epochs(model, cells, params, precision))
 
 
-@pytest.mark.parametrize("arch", ["simple_cnn", "resnet9"])
+@pytest.mark.parametrize("arch", ["simple_cnn", "small_resnet"])
 def test_eight_images_are_learned_by_heart(arch: str) -> None:
     cells = make_cells(8, 2)
     params = with_params(arch=arch, epochs=40, batch_size=8, augment="none", label_smoothing=0.0, lr=3e-3)
