@@ -17,6 +17,7 @@ from torch import nn
 from malaria.files import write_bytes
 from malaria.models import MEAN, STD, build_model
 from malaria.names import CLASSES
+from malaria.params import Preprocess, Train
 
 
 class Recipe(BaseModel):
@@ -27,6 +28,7 @@ class Recipe(BaseModel):
     arch: str
     size: int  # px, side of the input
     fit: str  # how a cell becomes a square: stretch or pad
+    color: str  # balance: each channel scaled to a mean of 0.5 over the cell; keep: as it came
     mean: float  # subtracted from the input, of 0..1
     std: float  # then divided by
     classes: tuple[str, str]  # names of the labels 0 and 1
@@ -41,12 +43,25 @@ class ModelCard(Recipe):
     threshold: float
 
 
-def make_recipe(arch: str, size: int, fit: str, precision: str) -> Recipe:
+def make_recipe(train: Train, preprocess: Preprocess, precision: str) -> Recipe:
     """The recipe of a network about to be trained here."""
     versions = {"python": platform.python_version(), "torch": torch.__version__, "pillow": PIL.__version__}
     return Recipe(
-        arch=arch, size=size, fit=fit, mean=MEAN, std=STD, classes=CLASSES, precision=precision, versions=versions
+        arch=train.arch,
+        size=preprocess.size,
+        fit=preprocess.fit,
+        color=train.color,
+        mean=MEAN,
+        std=STD,
+        classes=CLASSES,
+        precision=precision,
+        versions=versions,
     )
+
+
+def build_network(recipe: Recipe) -> nn.Module:
+    """The network of a recipe, with fresh weights."""
+    return build_model(recipe.arch, recipe.size, recipe.color, recipe.mean, recipe.std)
 
 
 def save_weights(path: Path, model: nn.Module, recipe: Recipe) -> None:
@@ -60,6 +75,6 @@ def load_weights(path: Path) -> tuple[nn.Module, Recipe]:
     with safe_open(path, "pt") as file:
         recipe = Recipe.model_validate_json(file.metadata()["recipe"])
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    model = build_model(recipe.arch, recipe.size, recipe.mean, recipe.std)
+    model = build_network(recipe)
     model.load_state_dict(weights)
     return model, recipe

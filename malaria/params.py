@@ -75,6 +75,7 @@ class Train(Section):
     """The model and its training."""
 
     arch: Literal["simple_cnn", "small_resnet"]
+    color: Literal["balance", "keep"]
     augment: Literal["none", "flips", "full"]
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=2, le=65536)

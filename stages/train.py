@@ -22,15 +22,15 @@ def main() -> None:
 
     from malaria import compute
     from malaria.cells import load_cells
-    from malaria.model_files import make_recipe, save_weights
-    from malaria.models import build_model, count_weights
+    from malaria.model_files import build_network, make_recipe, save_weights
+    from malaria.models import count_weights
     from malaria.training import train_epochs
 
     device = compute.pick_device()
     precision = compute.pick_precision(params.train.precision, device)
     compute.make_deterministic(params.train.seed)
-    recipe = make_recipe(params.train.arch, params.preprocess.size, params.preprocess.fit, precision)
-    model = build_model(recipe.arch, recipe.size, recipe.mean, recipe.std).to(device)
+    recipe = make_recipe(params.train, params.preprocess, precision)
+    model = build_network(recipe).to(device)
     cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
     print(f"{recipe.arch}: {count_weights(model):,} weights, {precision} on {device}")
 

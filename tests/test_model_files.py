@@ -5,15 +5,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 
-from malaria.model_files import ModelCard, load_weights, make_recipe, save_weights
-from malaria.models import ARCHITECTURES, build_model
+from malaria.model_files import ModelCard, Recipe, build_network, load_weights, make_recipe, save_weights
+from malaria.models import ARCHITECTURES
+from malaria.params import load_params
+
+
+def recipe_of(**changes: str) -> Recipe:
+    """The recipe of the default network, at 32 px, or of another."""
+    params = load_params(ROOT / "params.yaml")
+    train, preprocess = params.train.model_copy(update=changes), params.preprocess.model_copy(update={"size": 32})
+    return make_recipe(train, preprocess, "bf16")
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_a_model_comes_back_the_same(arch: str, tmp_path: Path) -> None:
-    recipe = make_recipe(arch, 32, "pad", "bf16")
-    model = build_model(arch, 32, recipe.mean, recipe.std).eval()
+    recipe = recipe_of(arch=arch)
+    model = build_network(recipe).eval()
     save_weights(tmp_path / "model.safetensors", model, recipe)
     loaded, read = load_weights(tmp_path / "model.safetensors")
     batch = torch.rand(4, 3, 32, 32)
@@ -22,8 +31,8 @@ def test_a_model_comes_back_the_same(arch: str, tmp_path: Path) -> None:
 
 
 def test_the_same_weights_are_the_same_bytes(tmp_path: Path) -> None:
-    recipe = make_recipe("small_resnet", 32, "stretch", "fp32")
-    model = build_model("small_resnet", 32, recipe.mean, recipe.std)
+    recipe = recipe_of()
+    model = build_network(recipe)
     sums = set()
     for n in range(5):
         save_weights(tmp_path / f"{n}", model, recipe)
@@ -32,7 +41,7 @@ def test_the_same_weights_are_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_the_card_says_all_that_the_recipe_says() -> None:
-    recipe = make_recipe("small_resnet", 64, "stretch", "fp32")
+    recipe = recipe_of()
     card = ModelCard(**recipe.model_dump(), temperature=1.5, threshold=0.5)
     assert recipe.model_dump().items() <= card.model_dump().items()
     assert card.classes == ("Uninfected", "Parasitized")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from malaria.models import ARCHITECTURES, build_model, count_weights
+from malaria.models import ARCHITECTURES, BalanceColor, build_model, count_weights
 from malaria.params import Train
 
 
@@ -17,14 +17,27 @@ def test_the_schema_offers_exactly_the_architectures_there_are() -> None:
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("size", [32, 64, 97])
 def test_a_batch_gives_one_finite_logit_a_cell(arch: str, size: int) -> None:
-    logits = build_model(arch, size, 0.5, 0.5)(torch.rand(5, 3, size, size))
+    logits = build_model(arch, size, "balance", 0.5, 0.5)(torch.rand(5, 3, size, size))
     assert logits.shape == (5,)
     assert logits.isfinite().all()
 
 
 def test_the_input_is_standardised() -> None:
-    standardise = build_model("simple_cnn", 32, 0.25, 0.5)[0]
+    _, standardise, _ = build_model("simple_cnn", 32, "keep", 0.25, 0.5)
     assert torch.equal(standardise(torch.tensor([0.25, 0.75])), torch.tensor([0.0, 1.0]))
+
+
+def test_a_balanced_cell_has_no_color_of_its_own_left_but_keeps_what_differs_in_it() -> None:
+    cell = torch.zeros(1, 3, 8, 8)
+    cell[..., 2:6, 2:6] = 0.4
+    cell[..., 3, 3] = 0.2
+    tinted = cell * torch.tensor([1.0, 0.5, 1.5]).view(1, 3, 1, 1)
+    balance = BalanceColor()
+    assert torch.allclose(balance(tinted), balance(cell))
+    assert balance(cell)[..., 2:6, 2:6].mean() == pytest.approx(0.5)
+    assert (balance(cell)[..., 3, 3] / balance(cell)[..., 2, 2]).tolist() == [pytest.approx([0.5] * 3)]
+    assert (balance(cell)[..., 0, :] == 0).all()
+    assert balance(torch.zeros(1, 3, 4, 4)).isfinite().all()
 
 
 def test_simple_cnn_is_the_notebooks() -> None:
