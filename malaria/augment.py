@@ -30,6 +30,10 @@ def _flips(batch: Tensor, random: Generator) -> Tensor:
     return torch.where(_coin(random, len(batch)), batch.transpose(2, 3), batch)
 
 
+def _flips_and_color(batch: Tensor, random: Generator) -> Tensor:
+    return _color(_flips(batch, random), random)
+
+
 def _full(batch: Tensor, random: Generator) -> Tensor:
     return _affine(_color(batch, random), random)
 
@@ -74,4 +78,9 @@ def _color(batch: Tensor, random: Generator) -> Tensor:
     return (batch * gain * cell).clamp(0, 1)
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {"none": _none, "flips": _flips, "full": _full}
+AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
+    "none": _none,
+    "flips": _flips,
+    "color": _flips_and_color,
+    "full": _full,
+}

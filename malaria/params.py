@@ -76,7 +76,7 @@ class Train(Section):
 
     arch: Literal["simple_cnn", "small_resnet"]
     color: Literal["balance", "keep"]
-    augment: Literal["none", "flips", "full"]
+    augment: Literal["none", "flips", "color", "full"]
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=2, le=65536)
     optimizer: Literal["adam", "adamw", "sgd"]

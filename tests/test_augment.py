@@ -1,12 +1,14 @@
 """Augmentation changes what it should and nothing else."""
 
 import itertools
+from typing import get_args
 
 import pytest
 import torch
 from torch import Generator, Tensor
 
 from malaria.augment import AUGMENTATIONS, augment
+from malaria.params import Train
 
 
 def random(seed: int = 0) -> Generator:
@@ -26,6 +28,10 @@ def batch() -> Tensor:
 def symmetries(cell: Tensor) -> list[Tensor]:
     turned = [torch.rot90(cell, k, (1, 2)) for k in range(4)]
     return turned + [side.flip(2) for side in turned]
+
+
+def test_the_schema_offers_exactly_the_policies_there_are() -> None:
+    assert set(get_args(Train.model_fields["augment"].annotation)) == set(AUGMENTATIONS)
 
 
 @pytest.mark.parametrize("policy", AUGMENTATIONS)
@@ -50,9 +56,10 @@ def test_flips_give_each_of_the_eight_symmetries_and_nothing_else(batch: Tensor)
     assert seen == set(range(8))
 
 
-def test_full_changes_every_cell_in_its_own_way(batch: Tensor) -> None:
+@pytest.mark.parametrize("policy", ["color", "full"])
+def test_color_and_full_change_every_cell_in_its_own_way(policy: str, batch: Tensor) -> None:
     same = batch[:1].expand(8, -1, -1, -1)
-    changed = augment(same, "full", random())
+    changed = augment(same, policy, random())
     assert all(not torch.allclose(a, b, atol=0.02) for a, b in itertools.combinations(changed, 2))
     assert all(not torch.allclose(a, batch[0], atol=0.02) for a in changed)
 
@@ -63,6 +70,13 @@ def test_what_full_turns_in_from_outside_is_black(batch: Tensor) -> None:
     assert (corners == 0).any()
     black = augment(torch.zeros_like(batch), "full", random())
     assert torch.equal(black, torch.zeros_like(batch))
+
+
+def test_color_leaves_the_outline_to_the_flips(batch: Tensor) -> None:
+    outlines = (batch.amax(1, keepdim=True) > 0).float()
+    changed = (augment(batch, "color", random()).amax(1, keepdim=True) > 0).float()
+    for outline, other in zip(outlines, changed, strict=True):
+        assert any(torch.equal(side, other) for side in symmetries(outline))
 
 
 def test_full_keeps_the_cell_in_view_and_about_as_bright(batch: Tensor) -> None:
