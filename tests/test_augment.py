@@ -79,6 +79,12 @@ def test_color_leaves_the_outline_to_the_flips(batch: Tensor) -> None:
         assert any(torch.equal(side, other) for side in symmetries(outline))
 
 
+def test_full_turns_one_half_of_the_batch_and_leaves_the_other_sharp(batch: Tensor) -> None:
+    full, color = augment(batch, "full", random()), augment(batch, "color", random())
+    same = [torch.equal(a, b) for a, b in zip(full, color, strict=True)]
+    assert same == [False] * 20 + [True] * 20
+
+
 def test_full_keeps_the_cell_in_view_and_about_as_bright(batch: Tensor) -> None:
     changed = augment(batch, "full", random())
     ratio = changed.sum((1, 2, 3)) / batch.sum((1, 2, 3))
