@@ -7,7 +7,7 @@ import pandas as pd
 from malaria.metrics import Array, fit_temperature, judge, pr_points, roc_points, sigmoid
 from malaria.names import CLASSES
 
-DIGITS = 4  # of figures in Git: finer than any interval, coarser than the noise between processors
+DIGITS = 5  # of figures in Git: a percentage with one decimal comes out as it would of the exact figure
 
 
 def tabulate_predictions(cells: pd.DataFrame, logits: Array) -> tuple[pd.DataFrame, float]:
