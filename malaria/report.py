@@ -27,13 +27,6 @@ def find_mistakes(predictions: pd.DataFrame, threshold: float) -> dict[str, pd.D
     }
 
 
-def summarise_split(split: pd.DataFrame) -> pd.DataFrame:
-    """How many cells, patients and parasitized cells each split has, a row a split."""
-    groups = split.groupby("split")
-    table = groups.agg(cells=("label", "size"), patients=("patient", "nunique"), parasitized=("label", "sum"))
-    return table.loc[["train", "val", "test"]].reset_index()
-
-
 def read_history(folder: Path) -> pd.DataFrame:
     """What dvclive logged, a row an epoch: epoch, train/loss, train/accuracy, val/loss, val/accuracy."""
     curves = {f"{split}/{name}": folder / split / f"{name}.tsv" for split in ("train", "val") for name in CURVES}

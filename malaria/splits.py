@@ -1,7 +1,6 @@
 """Which cells train, validate and test: by patient, or at random as the notebook did."""
 
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from malaria import names
 
@@ -35,8 +34,17 @@ def assign_splits(cells: pd.DataFrame, by: str, folds: int, fold: int, val: floa
     return split
 
 
+def summarise_split(split: pd.DataFrame) -> pd.DataFrame:
+    """How many cells, patients and parasitized cells each split has, a row a split."""
+    groups = split.groupby("split")
+    table = groups.agg(cells=("label", "size"), patients=("patient", "nunique"), parasitized=("label", "sum"))
+    return table.loc[["train", "val", "test"]].reset_index()
+
+
 def _pick_fold(cells: pd.DataFrame, by: str, folds: int, fold: int, seed: int) -> pd.Index:
     """The index of the cells in one fold of a stratified shuffle."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # seconds, which only this needs
+
     for label, word in enumerate(names.CLASSES):
         one_class = cells[cells.label == label]
         units = one_class.patient.nunique() if by == "patient" else len(one_class)

@@ -9,8 +9,6 @@ Tuned by: evaluate.* in params.yaml.
 
 from pathlib import Path
 
-import pandas as pd
-
 from malaria.params import load_params
 
 
@@ -19,6 +17,7 @@ def main() -> None:
     params = load_params().evaluate
 
     # These take seconds to import, and a mistake in the params should be told at once.
+    import pandas as pd
     import torch
 
     from malaria import compute

@@ -10,12 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from malaria import pictures
-from malaria.files import write_bytes, write_text
 from malaria.params import load_params
-from malaria.report import find_mistakes, read_history, render_report, summarise_split
 
 CELLS = Path("data/cells.zip")
 PAGE = Path("report/index.html")
@@ -29,6 +24,15 @@ def read_json(path: str) -> Any:
 def main() -> None:
     """The stage."""
     params = load_params()
+
+    # These take seconds to import, and a mistake in the params should be told at once.
+    import pandas as pd
+
+    from malaria import pictures
+    from malaria.files import write_bytes, write_text
+    from malaria.report import find_mistakes, read_history, render_report
+    from malaria.splits import summarise_split
+
     predictions, split = pd.read_csv("data/predictions.csv"), pd.read_csv("data/split.csv")
     figures, card = read_json("metrics/evaluate/metrics.json"), read_json("models/model.json")
     mistakes = find_mistakes(predictions, card["threshold"])

@@ -13,7 +13,7 @@ from malaria.archive import cell_names
 from malaria.errors import UserError
 from malaria.files import write_csv
 from malaria.params import Split, load_params
-from malaria.splits import assign_splits, describe_cells
+from malaria.splits import assign_splits, describe_cells, summarise_split
 
 
 def split(names: list[str], params: Split) -> pd.DataFrame:
@@ -30,19 +30,12 @@ def split(names: list[str], params: Split) -> pd.DataFrame:
     return cells
 
 
-def summarise(cells: pd.DataFrame) -> str:
-    """Cells, patients and share of parasitized cells of each split."""
-    groups = cells.groupby("split")
-    counts = groups.agg(cells=("label", "size"), patients=("patient", "nunique"), parasitized=("label", "mean"))
-    return counts.loc[["train", "val", "test"]].round(3).to_string()
-
-
 def main() -> None:
     """The stage."""
     params = load_params().split
     cells = split(cell_names(Path("data/cells.zip")), params)
     write_csv(Path("data/split.csv"), cells)
-    print(summarise(cells))
+    print(summarise_split(cells).to_string(index=False))
 
 
 if __name__ == "__main__":

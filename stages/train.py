@@ -8,8 +8,6 @@ Tuned by: train.* in params.yaml; preprocess.* goes into the recipe.
 
 from pathlib import Path
 
-import pandas as pd
-
 from malaria.params import load_params
 
 
@@ -18,6 +16,7 @@ def main() -> None:
     params = load_params()
 
     # These take seconds to import, and a mistake in the params should be told at once.
+    import pandas as pd
     from dvclive import Live
 
     from malaria import compute

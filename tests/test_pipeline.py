@@ -19,7 +19,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     """The pipeline, run once on drawn cells and committed."""
     scratch = Scratch(tmp_path_factory.mktemp("scratch") / "with a space")
     scratch.set_params({"source: nih ": "source: synthetic "})
-    print(scratch.run("uv run dvc repro"))
+    assert stages_run(scratch.run("uv run dvc repro")) == list(STAGES)
     scratch.run("git add . && git commit -qm ran")
     return scratch
 
@@ -45,8 +45,8 @@ def test_the_whole_of_it_runs_and_says_where_the_report_is(scratch: Scratch) -> 
     for split in ("val", "test"):
         assert {"accuracy", "sensitivity", "specificity", "roc_auc", "f1", "mcc"} <= figures[split].keys()
     assert "<html" in scratch.read("report/index.html")
-    output = scratch.run("uv run dvc repro -f -s report")
-    assert f"The report is at {(scratch.path / 'report/index.html').as_uri()}" in output
+    output = scratch.run("python -m stages.report")
+    assert output == f"The report is at {(scratch.path / 'report/index.html').as_uri()}\n"
 
 
 def test_predictions_are_of_every_cell_of_val_and_test(scratch: Scratch) -> None:
@@ -70,15 +70,6 @@ def test_nothing_runs_twice_and_a_second_run_gives_the_same_lock(scratch: Scratc
     assert stages_run(scratch.run("uv run dvc repro -f")) == list(STAGES)
     assert scratch.read("dvc.lock") == lock
     assert scratch.run("git status --porcelain") == ""
-
-
-def test_a_changed_number_of_epochs_trains_and_what_follows(scratch: Scratch) -> None:
-    output = scratch.run("uv run dvc exp run -S train.epochs=2")
-    assert stages_run(output) == ["train", "evaluate", "report"]
-    diff = scratch.run("uv run dvc metrics diff")
-    assert "train.loss" in diff
-    assert "metrics/evaluate/metrics.json" in diff
-    scratch.run("git restore . && uv run dvc checkout")
 
 
 def test_another_fold_decodes_nothing_again(scratch: Scratch) -> None:

@@ -2,13 +2,16 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from dvc.utils.hydra import apply_overrides
 from scratch import Scratch, stages_run
 
 from malaria.archive import write_archive
-from malaria.params import load_params
+from malaria.params import Train, load_params
 from malaria.synthetic import draw_cells
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -47,6 +50,7 @@ def test_the_commands_typed_in_order_do_what_they_say(scratch: Scratch) -> None:
     assert "The report is at file://" in real
     scratch.run("git add . && git commit -qm 'the real run'")
 
+    assert "train.epochs=10" in epochs
     assert stages_run(scratch.run(epochs)) == ["train", "evaluate", "report"]
     assert "train.loss" in scratch.run(diff)
 
@@ -60,11 +64,28 @@ def test_the_commands_to_change_and_compare_do_too(scratch: Scratch) -> None:
     assert stages_run(scratch.run("uv run dvc repro")) == []
 
 
-def test_the_notebook_is_one_line(scratch: Scratch) -> None:
+def test_the_notebook_is_one_line_of_params_that_are_accepted(tmp_path: Path) -> None:
     line = next(line for line in README.splitlines() if "train.arch=simple_cnn" in line)
-    assert stages_run(scratch.run(line)) == ["split", "train", "evaluate", "report"]
-    params = load_params(scratch.path / "params.yaml")
-    assert (params.split.by, params.train.arch, params.train.lr) == ("cell", "simple_cnn", 1e-4)
+    command, *overrides = line.split(" -S ")
+    assert command == "uv run dvc exp run"
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    apply_overrides(tmp_path / "params.yaml", overrides)  # as `dvc exp run` does it
+    params = load_params(tmp_path / "params.yaml")
+    assert params.split.by == "cell"
+    assert params.train == Train(
+        arch="simple_cnn",
+        color="keep",
+        augment="none",
+        epochs=5,
+        batch_size=32,
+        optimizer="adam",
+        lr=1e-4,
+        schedule="constant",
+        weight_decay=0,
+        label_smoothing=0,
+        precision="auto",
+        seed=0,
+    )
 
 
 def test_the_table_is_that_of_the_last_run() -> None:

@@ -14,8 +14,8 @@ from PIL import Image
 from malaria import pictures
 from malaria.evaluation import draw_curves, judge_splits, tabulate_predictions
 from malaria.params import load_params
-from malaria.report import find_mistakes, render_report, summarise_split
-from malaria.splits import assign_splits, describe_cells
+from malaria.report import find_mistakes, render_report
+from malaria.splits import assign_splits, describe_cells, summarise_split
 
 Cells = list[tuple[str, bytes]]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from malaria.splits import assign_splits, describe_cells
+from malaria.splits import assign_splits, describe_cells, summarise_split
 
 SPLITS = ["train", "val", "test"]
 
@@ -85,6 +85,16 @@ def test_the_impossible_is_refused_in_words(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         assign_splits(table(counts), "patient", folds, 0, val, 42)
+
+
+def test_a_summary_counts_cells_patients_and_parasitized_cells() -> None:
+    cells = table([(3, 1), (2, 0), (1, 4)])
+    cells = cells.assign(split=cells.patient.map({"C1": "val", "C2": "train", "C3": "test"}))
+    assert summarise_split(cells).to_dict("records") == [
+        {"split": "train", "cells": 2, "patients": 1, "parasitized": 0},
+        {"split": "val", "cells": 4, "patients": 1, "parasitized": 1},
+        {"split": "test", "cells": 5, "patients": 1, "parasitized": 4},
+    ]
 
 
 def test_smears_of_one_patient_stay_together() -> None:

@@ -49,6 +49,7 @@ def run(params: Train, cells: Cells, precision: str = "fp32") -> tuple[torch.nn.
 @pytest.mark.parametrize("arch", ["simple_cnn", "small_resnet"])
 def test_eight_images_are_learned_by_heart(arch: str) -> None:
     cells = make_cells(8, 2)
+    cells.rows["val"] = cells.rows["train"]  # or the epoch kept would be one that did well on two other images
     params = with_params(arch=arch, epochs=40, batch_size=8, augment="none", label_smoothing=0.0, lr=3e-3)
     model, figures = run(params, cells)
     logits = predict_logits(model, cells.pixels, cells.rows["train"], "fp32")
