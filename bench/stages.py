@@ -1,4 +1,4 @@
-"""How long does each stage take, and how much memory? `uv run python bench/stages.py`
+"""How long does each stage take, and how much memory? `uv run python bench/stages.py [STAGE...]`
 
 Runs the stages one after the other on what is in the workspace (so after a `dvc repro`), outside DVC, which afterwards
 finds the same bytes. Memory is the most that one process of the stage held at a time, files mapped into it included.
@@ -27,8 +27,8 @@ def measure(command: str) -> tuple[float, float]:
 def main() -> None:
     stages = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"]
     print(f"{'stage':<12}{'seconds':>8}{'MB':>8}")
-    for name, stage in stages.items():
-        seconds, megabytes = measure(stage["cmd"].replace("python", sys.executable, 1))
+    for name in sys.argv[1:] or stages:
+        seconds, megabytes = measure(stages[name]["cmd"].replace("python", sys.executable, 1))
         print(f"{name:<12}{seconds:>8.1f}{megabytes:>8.0f}", flush=True)
 
 
