@@ -30,7 +30,7 @@ def judge_splits(predictions: pd.DataFrame, threshold: float) -> dict[str, Any]:
     return figures
 
 
-def draw_curves(predictions: pd.DataFrame, threshold: float) -> dict[str, pd.DataFrame]:
+def tabulate_curves(predictions: pd.DataFrame, threshold: float) -> dict[str, pd.DataFrame]:
     """The tables behind the plots of test: confusion (a row a cell), roc and pr."""
     test = predictions[predictions.split == "test"]
     words = pd.Series(CLASSES)

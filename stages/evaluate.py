@@ -22,7 +22,7 @@ def main() -> None:
 
     from malaria import compute
     from malaria.cells import load_cells
-    from malaria.evaluation import draw_curves, judge_splits, tabulate_predictions
+    from malaria.evaluation import judge_splits, tabulate_curves, tabulate_predictions
     from malaria.files import write_csv, write_json
     from malaria.inference import predict_logits
     from malaria.model_files import ModelCard, load_weights
@@ -44,7 +44,7 @@ def main() -> None:
     write_csv(Path("data/predictions.csv"), predictions)
     write_json(Path("models/model.json"), card.model_dump())
     write_json(Path("metrics/evaluate/metrics.json"), figures)
-    for name, points in draw_curves(predictions, params.threshold).items():
+    for name, points in tabulate_curves(predictions, params.threshold).items():
         write_csv(Path(f"plots/{name}.csv"), points)
     print(pd.DataFrame(figures, dtype=object).to_string())
 

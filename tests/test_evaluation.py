@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from malaria.evaluation import draw_curves, judge_splits, tabulate_predictions
+from malaria.evaluation import judge_splits, tabulate_curves, tabulate_predictions
 
 CELLS = pd.DataFrame(
     {
@@ -41,6 +41,6 @@ def test_val_and_test_are_judged_apart() -> None:
 
 def test_the_confusion_table_has_a_row_a_cell_of_test_in_words() -> None:
     table, _ = tabulate_predictions(CELLS, LOGITS)
-    confusion = draw_curves(table, 0.5)["confusion"]
+    confusion = tabulate_curves(table, 0.5)["confusion"]
     assert confusion.actual.tolist() == ["Uninfected", "Parasitized", "Parasitized", "Uninfected"]
     assert confusion.predicted.tolist() == ["Uninfected", "Parasitized", "Uninfected", "Parasitized"]

@@ -12,7 +12,7 @@ from conftest import ROOT
 from PIL import Image
 
 from malaria import pictures
-from malaria.evaluation import draw_curves, judge_splits, tabulate_predictions
+from malaria.evaluation import judge_splits, tabulate_curves, tabulate_predictions
 from malaria.params import load_params
 from malaria.report import find_mistakes, render_report
 from malaria.splits import assign_splits, describe_cells, summarise_split
@@ -35,7 +35,7 @@ def predictions(split: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture
 def page(split: pd.DataFrame, predictions: pd.DataFrame, archive: Path) -> str:
-    curves, figures = draw_curves(predictions, 0.5), judge_splits(predictions, 0.5)
+    curves, figures = tabulate_curves(predictions, 0.5), judge_splits(predictions, 0.5)
     history = pd.DataFrame(
         {"epoch": [1, 2], "train/loss": [0.5, 0.4], "val/loss": [0.6, 0.5]}
         | {"train/accuracy": [0.7, 0.8], "val/accuracy": [0.6, 0.7]}
