@@ -1,6 +1,9 @@
 """Where and how torch computes: device, precision, threads, determinism."""
 
 import os
+import platform
+import re
+from pathlib import Path
 
 import torch
 
@@ -10,6 +13,20 @@ from malaria.machine import count_cores
 def pick_device() -> torch.device:
     """CUDA when there is one, else the processor."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """What a reader should know of the hardware: "2 cores of AMD EPYC 9B14", or the name of the GPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{count_cores()} cores of {_name_processor()}"
+
+
+def _name_processor() -> str:
+    """As Linux names it; elsewhere the kind."""
+    listed = Path("/proc/cpuinfo")
+    name = re.search(r"^model name\s*: (.+)$", listed.read_text(), re.MULTILINE) if listed.exists() else None
+    return name[1] if name else platform.processor() or platform.machine()
 
 
 def pick_precision(wanted: str, device: torch.device) -> str:

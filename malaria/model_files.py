@@ -1,8 +1,4 @@
-"""models/: the weights (safetensors) and what it takes to use them (JSON); no pickle is ever read.
-
-The header of model.safetensors carries the recipe, so weights cannot be taken for those of another architecture;
-model.json says the same and adds what evaluation chose on val: the temperature and the threshold.
-"""
+"""models/model.safetensors: the weights, and in its header the recipe that they fit; no pickle is ever read."""
 
 import platform
 from pathlib import Path
@@ -34,13 +30,6 @@ class Recipe(BaseModel):
     classes: tuple[str, str]  # names of the labels 0 and 1
     precision: str  # that it was trained in
     versions: dict[str, str]  # of what it was trained with
-
-
-class ModelCard(Recipe):
-    """model.json: the recipe, and how a logit becomes a decision: sigmoid(logit / temperature) >= threshold."""
-
-    temperature: float
-    threshold: float
 
 
 def make_recipe(train: Train, preprocess: Preprocess, precision: str) -> Recipe:

@@ -25,7 +25,8 @@ def main() -> None:
     from malaria.evaluation import judge_splits, tabulate_curves, tabulate_predictions
     from malaria.files import write_csv, write_json
     from malaria.inference import predict_logits
-    from malaria.model_files import ModelCard, load_weights
+    from malaria.model_card import ModelCard
+    from malaria.model_files import load_weights
 
     device = compute.pick_device()
     compute.make_deterministic(seed=0)

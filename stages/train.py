@@ -2,7 +2,8 @@
 
 Reads:    data/cells.npy and data/split.csv: the cells of train and val, never those of test.
 Writes:   models/model.safetensors: the weights of the epoch with the lowest loss on val, and their recipe;
-          metrics/train/: dvclive's metrics.json, of the last epoch and which was best, and a table a curve.
+          metrics/train/: dvclive's metrics.json, of the last epoch and which was best, a table a curve, and
+          params.yaml: the weights to adjust, the precision and the hardware.
 Tuned by: train.* in params.yaml; preprocess.* goes into the recipe.
 """
 
@@ -31,9 +32,11 @@ def main() -> None:
     recipe = make_recipe(params.train, params.preprocess, precision)
     model = build_network(recipe).to(device)
     cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
-    print(f"{recipe.arch}: {count_weights(model):,} weights, {precision} on {device}")
+    facts = {"weights": count_weights(model), "precision": precision, "hardware": compute.describe_device(device)}
+    print(f"{recipe.arch}: {facts['weights']:,} weights, {precision} on {facts['hardware']}")
 
     with Live("metrics/train", dvcyaml=False, save_dvc_exp=False) as live:
+        live.log_params(facts)
         losses = []
         for figures in train_epochs(model, cells, params.train, precision):
             for name, value in figures.items():

@@ -1,6 +1,7 @@
 """Cores are those we may use, and the precision is one the hardware has."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from malaria import machine
-from malaria.compute import pick_device, pick_precision
+from malaria.compute import describe_device, pick_device, pick_precision
 from malaria.machine import count_cores
 
 
@@ -33,3 +34,7 @@ def test_precision_is_as_wanted_or_what_the_processor_has() -> None:
     assert [pick_precision(wanted, cpu) for wanted in ("fp32", "bf16")] == ["fp32", "bf16"]
     assert pick_precision("auto", cpu) in ("fp32", "bf16")
     assert pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_the_hardware_is_named_with_the_cores_that_it_lets_us_use() -> None:
+    assert re.fullmatch(rf"{count_cores()} cores of \w.+", describe_device(torch.device("cpu")))

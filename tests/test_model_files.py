@@ -7,7 +7,8 @@ import pytest
 import torch
 from conftest import ROOT
 
-from malaria.model_files import ModelCard, Recipe, build_network, load_weights, make_recipe, save_weights
+from malaria.model_card import ModelCard
+from malaria.model_files import Recipe, build_network, load_weights, make_recipe, save_weights
 from malaria.models import ARCHITECTURES
 from malaria.params import load_params
 
