@@ -1,69 +1,136 @@
-"""Figures of merit of labels (N,) 0 or 1 against probabilities (N,) of 1."""
+"""Figures of merit of weighted cells: the same code gives a figure, all weights one, and its bootstrap resamples.
 
-import math
+Cells are a table with the columns label (0 or 1), patient and probability (of 1); weights are (R, N), R sets of one
+weight a cell. A figure is (R,), NaN where it is undefined: sensitivity, say, where no weight is on a positive.
+"""
+
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import minimize_scalar
 from sklearn import metrics
 
 Array = npt.NDArray[Any]
 
-
-def sigmoid(logits: Array) -> Array:
-    """Probabilities of logits, without overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))
+BINS = 15  # of equal width, for calibration (Guo et al., ICML 2017)
 
 
-def fit_temperature(labels: Array, logits: Array) -> float:
-    """The divisor of the logits that makes their probabilities likeliest (Guo et al., ICML 2017); 0.05 to 20."""
-    sign = 1 - 2 * np.asarray(labels)
-    best = minimize_scalar(
-        lambda log_t: np.logaddexp(0, sign * logits / np.exp(log_t)).mean(), bounds=np.log([0.05, 20]), method="bounded"
+def judge(cells: pd.DataFrame, threshold: float, weights: Array | None = None) -> pd.DataFrame:
+    """All figures, a row a set of weights, a column a figure."""
+    parts = (judge_calls(cells, threshold, weights), judge_ranking(cells, weights), judge_calibration(cells, weights))
+    return pd.concat(parts, axis=1)
+
+
+def judge_calls(cells: pd.DataFrame, threshold: float, weights: Array | None = None) -> pd.DataFrame:
+    """What comes of calling a cell parasitized from the threshold on.
+
+    macro_sensitivity and macro_specificity are means over the patients, each counting as much as any other;
+    healthy_false_positive_rate is that among the patients of whom no cell is parasitized.
+    """
+    weights = _one_each(cells) if weights is None else weights
+    label, called = cells.label.to_numpy() == 1, cells.probability.to_numpy() >= threshold
+    groups = cells.groupby("patient").label
+    positives, size = (groups.transform(of).to_numpy() for of in ("sum", "size"))
+    tp, fp = weights @ (label & called), weights @ (~label & called)
+    fn, tn = weights @ (label & ~called), weights @ (~label & ~called)
+    healthy = positives == 0
+    alike_positives, alike_negatives = label / np.maximum(positives, 1), ~label / np.maximum(size - positives, 1)
+    figures = {
+        "accuracy": ratio(tp + tn, tp + tn + fp + fn),
+        "sensitivity": ratio(tp, tp + fn),
+        "specificity": ratio(tn, tn + fp),
+        "precision": ratio(tp, tp + fp),
+        "f1": ratio(2 * tp, 2 * tp + fp + fn),
+        "mcc": ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
+        "macro_sensitivity": ratio(weights @ (alike_positives * called), weights @ alike_positives),
+        "macro_specificity": ratio(weights @ (alike_negatives * ~called), weights @ alike_negatives),
+        "healthy_false_positive_rate": ratio(weights @ (healthy & called), weights @ healthy),
+    }
+    return pd.DataFrame(figures)
+
+
+def judge_ranking(cells: pd.DataFrame, weights: Array | None = None) -> pd.DataFrame:
+    """roc_auc, ties counting half, and pr_auc, the average precision; neither has a threshold."""
+    weights = _one_each(cells) if weights is None else weights
+    order = np.argsort(-cells.probability.to_numpy(), kind="stable")
+    label, probability = cells.label.to_numpy()[order] == 1, cells.probability.to_numpy()[order]
+    last = np.append(np.flatnonzero(np.diff(probability)), len(cells) - 1)  # of each group of equal probability
+    ordered = weights[:, order]
+    tp = np.cumsum(ordered * label, axis=1)[:, last]
+    fp = np.cumsum(ordered * ~label, axis=1)[:, last]
+    more_tp, more_fp = np.diff(tp, axis=1, prepend=0), np.diff(fp, axis=1, prepend=0)
+    positives, negatives = tp[:, -1], fp[:, -1]
+    precision = np.nan_to_num(ratio(tp, tp + fp))  # nothing is called before the first weight, and nothing added
+    figures = {
+        "roc_auc": ratio((more_fp * (tp - more_tp / 2)).sum(1), positives * negatives),
+        "pr_auc": np.where(negatives > 0, ratio((more_tp * precision).sum(1), positives), np.nan),
+    }
+    return pd.DataFrame(figures)
+
+
+def judge_calibration(cells: pd.DataFrame, weights: Array | None = None) -> pd.DataFrame:
+    """brier, the mean square of probability minus label, and ece, the expected calibration error over BINS."""
+    weights = _one_each(cells) if weights is None else weights
+    label, probability = cells.label.to_numpy(), cells.probability.to_numpy()
+    total = weights.sum(1)
+    gaps = weights @ (np.eye(BINS)[_bins(probability)] * (probability - label)[:, None])  # (R, BINS), cells' worth
+    return pd.DataFrame(
+        {"brier": ratio(weights @ (probability - label) ** 2, total), "ece": ratio(np.abs(gaps).sum(1), total)}
     )
-    return float(np.exp(best.x))
 
 
-def count_confusion(labels: Array, predicted: Array) -> dict[str, int]:
-    """True and false positives and negatives."""
-    tn, fp, fn, tp = metrics.confusion_matrix(labels, predicted, labels=[0, 1]).ravel().tolist()
+def count_calls(cells: pd.DataFrame, threshold: float) -> dict[str, int]:
+    """True and false positives and negatives: tp, fp, fn, tn."""
+    called = cells.probability >= threshold
+    tn, fp, fn, tp = metrics.confusion_matrix(cells.label, called, labels=[0, 1]).ravel().tolist()
     return {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
 
 
-def judge(labels: Array, probabilities: Array, threshold: float) -> dict[str, float | int | None]:
-    """All figures; one that is undefined, such as sensitivity where there is no positive, is None."""
-    labels, predicted = np.asarray(labels), np.asarray(probabilities) >= threshold
-    counts = count_confusion(labels, predicted)
-    tp, fp, fn, tn = counts["tp"], counts["fp"], counts["fn"], counts["tn"]
-    both = tp + fn > 0 and tn + fp > 0
-    return {
-        "accuracy": _ratio(tp + tn, len(labels)),
-        "sensitivity": _ratio(tp, tp + fn),
-        "specificity": _ratio(tn, tn + fp),
-        "precision": _ratio(tp, tp + fp),
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "mcc": _ratio(tp * tn - fp * fn, math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
-        "roc_auc": float(metrics.roc_auc_score(labels, probabilities)) if both else None,
-        "pr_auc": float(metrics.average_precision_score(labels, probabilities)) if both else None,
-        **counts,
-    }
+def ratio(part: Array, whole: Array) -> Array:
+    """part / whole, NaN where whole is 0."""
+    whole = np.broadcast_to(whole, np.shape(part))
+    quotient: Array = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole != 0)
+    return quotient
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def _one_each(cells: pd.DataFrame) -> Array:
+    """The weights of the cells as they are."""
+    return np.ones((1, len(cells)))
 
 
-def roc_points(labels: Array, probabilities: Array) -> pd.DataFrame:
-    """The ROC curve: false_positive_rate, true_positive_rate, threshold; only its corners."""
-    false, true, threshold = metrics.roc_curve(labels, probabilities)
+def reliability_points(cells: pd.DataFrame) -> pd.DataFrame:
+    """Calibration, a row a bin that has cells: predicted (mean probability), observed (share of positives), cells."""
+    groups = cells.groupby(_bins(cells.probability.to_numpy()))
+    points = groups.agg(predicted=("probability", "mean"), observed=("label", "mean"), cells=("label", "size"))
+    return points.reset_index(drop=True)
+
+
+def _bins(probability: Array) -> Array:
+    """In which of BINS each probability falls, 1 into the last."""
+    bins: Array = np.minimum((probability * BINS).astype(int), BINS - 1)
+    return bins
+
+
+def roc_points(cells: pd.DataFrame, drop: bool = True) -> pd.DataFrame:
+    """The ROC curve: false_positive_rate, true_positive_rate, threshold; empty without cells of both classes.
+
+    It begins where nothing is called. With `drop` only its corners are kept.
+    """
+    if cells.label.nunique() < 2:
+        return pd.DataFrame({"false_positive_rate": [], "true_positive_rate": [], "threshold": []})
+    false, true, threshold = metrics.roc_curve(cells.label, cells.probability, drop_intermediate=drop)
     threshold[0] = 1  # scikit-learn has infinity here, which JSON has not
     return pd.DataFrame({"false_positive_rate": false, "true_positive_rate": true, "threshold": threshold})
 
 
-def pr_points(labels: Array, probabilities: Array, most: int = 500) -> pd.DataFrame:
-    """The precision-recall curve: recall, precision, threshold; at most that many points, both ends among them."""
-    precision, recall, threshold = metrics.precision_recall_curve(labels, probabilities)
+def pr_points(cells: pd.DataFrame, most: int = 500) -> pd.DataFrame:
+    """The precision-recall curve: recall, precision, threshold; at most so many points, both ends among them.
+
+    Empty without cells of both classes.
+    """
+    if cells.label.nunique() < 2:
+        return pd.DataFrame({"recall": [], "precision": [], "threshold": []})
+    precision, recall, threshold = metrics.precision_recall_curve(cells.label, cells.probability)
     points = pd.DataFrame({"recall": recall, "precision": precision, "threshold": np.append(threshold, 1)})
     return points.iloc[np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))]

@@ -91,7 +91,9 @@ class Train(Section):
 class Evaluate(Section):
     """How predictions are judged."""
 
-    threshold: float = Field(gt=0, lt=1)
+    threshold: Literal["default", "specificity_95", "specificity_99", "sensitivity_95", "sensitivity_98"]
+    tta: bool
+    doubt: float = Field(gt=0, lt=0.5)
 
 
 class Params(Section):

@@ -1,4 +1,4 @@
-"""Pictures of a run, for the report and the README: matplotlib figures, the same bytes for the same numbers."""
+"""Pictures of cells: as they came, with the evidence laid over them, and in a row for the README."""
 
 import io
 import zipfile
@@ -10,52 +10,31 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from malaria.images import to_square
-from malaria.names import CLASSES
+from malaria.images import Pixels, to_square
 
-mpl.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": "medium"}
-mpl.rcParams["svg.hashsalt"] = "malaria"  # or each SVG would have ids of its own
-_BLUE, _ORANGE = "#3366aa", "#dd7722"
+LARGEST = 128  # px, the longer side of a picture on the page
+_HEAT = mpl.colormaps["plasma"]
 
 
-def draw_confusion(counts: dict[str, int]) -> Figure:
-    """The confusion matrix, actual class down and predicted across: counts, and shares of the actual class."""
-    matrix = np.array([[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]])
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    figure = Figure(figsize=(3.8, 3.4), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(matrix):
-        color = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{count:,}\n{shares[row, column]:.1%}", ha="center", va="center", color=color)
-    axes.set_xticks([0, 1], CLASSES)
-    axes.set_yticks([0, 1], CLASSES, rotation=90, va="center")
-    axes.set(xlabel="predicted", ylabel="actual")
-    return figure
+def read_cells(archive: Path, names: list[str]) -> list[Image.Image]:
+    """Some cells as they came, RGB."""
+    with zipfile.ZipFile(archive) as cells:
+        return [Image.open(io.BytesIO(cells.read(name))).convert("RGB") for name in names]
 
 
-def draw_curves(roc: pd.DataFrame, pr: pd.DataFrame) -> Figure:
-    """ROC and precision-recall side by side."""
-    figure = Figure(figsize=(7.6, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(roc.false_positive_rate, roc.true_positive_rate, color=_BLUE)
-    left.plot([0, 1], [0, 1], color="gray", linestyle=":", linewidth=1)
-    left.set(title="ROC", xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
-    right.plot(pr.recall, pr.precision, color=_BLUE)
-    right.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(-0.05, 1.05), aspect="equal")
-    return figure
+def shrink(image: Image.Image) -> Image.Image:
+    """The picture, no larger than LARGEST: a few cells are three times the usual size."""
+    image.thumbnail((LARGEST, LARGEST))
+    return image
 
 
-def draw_training(history: pd.DataFrame) -> Figure:
-    """Loss and accuracy of train and val by epoch."""
-    figure = Figure(figsize=(7.6, 2.8), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for split, color in (("train", _ORANGE), ("val", _BLUE)):
-            axes.plot(history.epoch, history[f"{split}/{name}"], color=color, label=split, marker=".")
-        axes.set(title=name.capitalize(), xlabel="epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False)
-    return figure
+def lay_over(image: Image.Image, evidence: Pixels, fit: str) -> Image.Image:
+    """A cell in grey, LARGEST px square as the network saw it, and over it the evidence (size, size) in colour."""
+    square = Image.fromarray(to_square(image, LARGEST, fit)).convert("L").convert("RGB")
+    heat = np.asarray(Image.fromarray(evidence).resize(square.size, Image.Resampling.BILINEAR)) / 255
+    opacity = 0.8 * heat[..., None] ** 0.7
+    color = _HEAT(0.25 + 0.75 * heat)[..., :3] * 255
+    return Image.fromarray((np.asarray(square) * (1 - opacity) + color * opacity).round().astype(np.uint8))
 
 
 def draw_mistakes(mistakes: dict[str, pd.DataFrame], archive: Path, across: int = 8) -> Figure:
@@ -73,25 +52,3 @@ def draw_mistakes(mistakes: dict[str, pd.DataFrame], archive: Path, across: int 
             axis.imshow(to_square(image, 96, "pad"))
             axis.set_title(f"{probability:.3f}", fontsize="small")
     return figure
-
-
-def read_cells(archive: Path, names: list[str]) -> list[Image.Image]:
-    """Some cells as they came, RGB."""
-    with zipfile.ZipFile(archive) as cells:
-        return [Image.open(io.BytesIO(cells.read(name))).convert("RGB") for name in names]
-
-
-def to_png(figure: Figure) -> bytes:
-    """144 dots an inch."""
-    return _save(figure, "png", {"Software": None})
-
-
-def to_svg(figure: Figure) -> bytes:
-    """Without the date, which would differ from run to run."""
-    return _save(figure, "svg", {"Date": None})
-
-
-def _save(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=144, metadata=metadata)
-    return buffer.getvalue()

@@ -2,29 +2,102 @@
 
 import base64
 import io
-from importlib.resources import files
+import math
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
 
-from malaria import pictures
+from malaria import charts, pictures
+from malaria.bootstrap import RESAMPLES
+from malaria.images import Pixels
+from malaria.names import CLASSES
 
 CURVES = ("loss", "accuracy")
-SHOWN = 24  # mistakes of a kind
+SUSPECTS = 60  # shown at the most; plots/suspects.csv has them all
+
+FIGURES = {  # in the order of the page
+    "accuracy": "Accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "precision": "Precision",
+    "f1": "F1",
+    "mcc": "MCC",
+    "roc_auc": "ROC AUC",
+    "pr_auc": "PR AUC",
+    "brier": "Brier score",
+    "ece": "Calibration error (ECE)",
+    "macro_sensitivity": "Sensitivity, mean over patients",
+    "macro_specificity": "Specificity, mean over patients",
+    "healthy_false_positive_rate": "False positives among patients without a parasite",
+}
+POINTS = {
+    "default": "0.5",
+    "specificity_95": "specificity of 95 %",
+    "specificity_99": "specificity of 99 %",
+    "sensitivity_95": "sensitivity of 95 %",
+    "sensitivity_98": "sensitivity of 98 %",
+}
+NUMBERS = ("f1", "mcc", "roc_auc", "pr_auc", "brier", "ece")  # the others are shares, shown in percent
 
 
-def find_mistakes(predictions: pd.DataFrame, threshold: float) -> dict[str, pd.DataFrame]:
-    """The cells of test that were called wrongly, by kind, the most confident first."""
-    test = predictions[predictions.split == "test"].sort_values(["probability", "name"])
-    called = test.probability >= threshold
+def render_report(content: dict[str, Any]) -> str:
+    """The page: templates/report.html filled with content, its figures as pictures."""
+    environment = Environment(
+        loader=PackageLoader("malaria"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"svg": embed_figure, "percent": percent, "number": number, "undefined": list_undefined}
+    environment.globals |= {"show": show, "interval": interval}
+    environment.globals |= {"FIGURES": FIGURES, "POINTS": POINTS, "CLASSES": CLASSES, "RESAMPLES": RESAMPLES}
+    return environment.get_template("report.html").render(content)
+
+
+def draw_charts(
+    test: dict[str, Any], tables: dict[str, pd.DataFrame], history: pd.DataFrame, sanity: pd.DataFrame
+) -> dict[str, Figure]:
+    """The charts of the page by name, from the figures of test, tables of plots/, read_history and cam_sanity.csv."""
     return {
-        "False negatives": test[~called & (test.label == 1)],
-        "False positives": test[called & (test.label == 0)][::-1],
+        "confusion": charts.draw_confusion(test),
+        "curves": charts.draw_curves(tables["roc"], tables["pr"]),
+        "reliability": charts.draw_reliability(tables["reliability_uncalibrated"], tables["reliability"]),
+        "coverage": charts.draw_coverage(tables["coverage"]),
+        "prevalence": charts.draw_prevalence(tables["prevalence"]),
+        "patients": charts.draw_patients(tables["patients"]),
+        "training": charts.draw_training(history),
+        "sanity": charts.draw_sanity(sanity),
     }
+
+
+def make_galleries(examples: pd.DataFrame, cams: Pixels, archive: Path, fit: str) -> dict[str, list[dict[str, Any]]]:
+    """The examples by kind: each cell's file, patient, probability, picture, and evidence laid over it."""
+    shown = show_cells(examples, archive)
+    images = pictures.read_cells(archive, examples.name.tolist())
+    for cell, image, cam in zip(shown, images, cams, strict=True):
+        cell["evidence"] = embed_image(pictures.lay_over(image, cam, fit))
+    kinds = examples.kind.tolist()
+    return {kind: [cell for cell, of in zip(shown, kinds, strict=True) if of == kind] for kind in dict.fromkeys(kinds)}
+
+
+def show_cells(cells: pd.DataFrame, archive: Path) -> list[dict[str, Any]]:
+    """What the page shows of each cell."""
+    images = pictures.read_cells(archive, cells.name.tolist())
+    return [
+        {
+            "file": PurePosixPath(cell["name"]).name,
+            "patient": cell["patient"],
+            "label": CLASSES[cell["label"]],
+            "probability": cell["probability"],
+            "picture": embed_image(pictures.shrink(image)),
+        }
+        for cell, image in zip(cells.to_dict("records"), images, strict=True)
+    ]
 
 
 def read_history(folder: Path) -> pd.DataFrame:
@@ -34,42 +107,55 @@ def read_history(folder: Path) -> pd.DataFrame:
     return history.assign(epoch=history.index + 1)
 
 
-def render_report(content: dict[str, Any], mistakes: dict[str, pd.DataFrame], archive: Path) -> str:
-    """The page: the template filled with content, its figures as pictures, and the galleries of mistakes."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"figure": _embed_figure, "percent": _percent, "number": _number}
-    template = environment.from_string((files("malaria") / "templates" / "report.html").read_text("utf-8"))
-    galleries = {kind: (len(cells), _gallery(cells.head(SHOWN), archive)) for kind, cells in mistakes.items()}
-    return template.render(content, galleries=galleries)
+def list_undefined(figures: dict[str, float | None]) -> list[str]:
+    """What the page calls the figures that are undefined."""
+    return [label for name, label in FIGURES.items() if figures[name] is None]
 
 
-def _gallery(cells: pd.DataFrame, archive: Path) -> pd.DataFrame:
-    """The cells with the file and the picture of each."""
-    images = pictures.read_cells(archive, cells.name.tolist())
-    files = [PurePosixPath(name).name for name in cells.name]
-    return cells.assign(file=files, picture=[_embed_image(image) for image in images])
+def find_cost(timings: pd.DataFrame, arch: str, size: int) -> dict[str, Any] | None:
+    """The row of bench/inference.csv about an architecture at a size, if it was measured."""
+    rows = timings[(timings.arch == arch) & (timings["size"] == size)]
+    return None if rows.empty else {**rows.iloc[0]}
 
 
-def _embed_image(image: Image.Image) -> str:
+def embed_image(image: Image.Image) -> str:
     """A picture as a data URI."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", optimize=True)
     return _data_uri("image/png", buffer.getvalue())
 
 
-def _embed_figure(figure: Figure) -> str:
+def embed_figure(figure: Figure, dark: bool = False) -> str:
     """A figure as a data URI: a picture, so that no script, font or id of it meets the page's."""
-    return _data_uri("image/svg+xml", pictures.to_svg(figure))
+    return _data_uri("image/svg+xml", charts.to_svg(figure, dark))
+
+
+def show(name: str, value: float | None, digits: int = 1) -> str:
+    """One of FIGURES as the page shows it."""
+    return number(value) if name in NUMBERS else percent(value, digits)
+
+
+def interval(of: dict[str, Any], name: str) -> str:
+    """The interval of a figure, as 95.8 to 97.3 %."""
+    low, high = of[f"{name}_low"], of[f"{name}_high"]
+    if _is_missing(low) or _is_missing(high):
+        return "no interval"
+    return f"{show(name, low).removesuffix(' %')} to {show(name, high)}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """As 96.4 %; n/a where the figure is undefined."""
+    return "n/a" if _is_missing(value) else f"{100 * value:.{digits}f} %"  # type: ignore[operator]
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """With so many digits behind the point; n/a where it is undefined."""
+    return "n/a" if _is_missing(value) else f"{value:.{digits}f}"
+
+
+def _is_missing(value: float | None) -> bool:
+    return value is None or math.isnan(value)
 
 
 def _data_uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _percent(value: float | None) -> str:
-    """As 96.4 %; n/a where the figure is undefined."""
-    return "n/a" if value is None else f"{value:.1%}".replace("%", " %")
-
-
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.4f}"

@@ -35,10 +35,11 @@ def assign_splits(cells: pd.DataFrame, by: str, folds: int, fold: int, val: floa
 
 
 def summarise_split(split: pd.DataFrame) -> pd.DataFrame:
-    """How many cells, patients and parasitized cells each split has, a row a split."""
+    """A row a split: cells, patients, parasitized cells, and healthy: the patients who have none of those."""
     groups = split.groupby("split")
     table = groups.agg(cells=("label", "size"), patients=("patient", "nunique"), parasitized=("label", "sum"))
-    return table.loc[["train", "val", "test"]].reset_index()
+    healthy = split.groupby(["split", "patient"]).label.sum().eq(0).groupby("split").sum()
+    return table.assign(healthy=healthy).loc[["train", "val", "test"]].reset_index()
 
 
 def _pick_fold(cells: pd.DataFrame, by: str, folds: int, fold: int, seed: int) -> pd.Index:

@@ -1,7 +1,8 @@
 """Put what came out on one page: `python -m stages.report`.
 
-Reads:    data/predictions.csv, data/split.csv, data/cells.zip for the galleries, models/model.json, what train and
-          evaluate wrote to metrics/ and plots/, and params.yaml, to show it.
+Reads:    data/predictions.csv, data/split.csv, data/cells.zip for the galleries, data/examples.csv, data/cams.npy and
+          data/cam_sanity.csv, models/model.json, what train and evaluate wrote to metrics/ and plots/,
+          bench/inference.csv, and params.yaml, to show it.
 Writes:   report/index.html; for the README too, plots/confusion.png and plots/mistakes.png.
 Tuned by: nothing.
 """
@@ -14,6 +15,16 @@ from malaria.params import load_params
 
 CELLS = Path("data/cells.zip")
 PAGE = Path("report/index.html")
+TABLES = [
+    "coverage",
+    "operating_points",
+    "patients",
+    "pr",
+    "prevalence",
+    "reliability",
+    "reliability_uncalibrated",
+    "roc",
+]
 
 
 def read_json(path: str) -> Any:
@@ -26,30 +37,41 @@ def main() -> None:
     params = load_params()
 
     # These take seconds to import, and a mistake in the params should be told at once.
+    import numpy as np
     import pandas as pd
+    from ruamel.yaml import YAML
 
-    from malaria import pictures
+    from malaria import report
+    from malaria.charts import draw_confusion, to_png
+    from malaria.evaluation import find_mistakes
     from malaria.files import write_bytes, write_text
-    from malaria.report import find_mistakes, read_history, render_report
+    from malaria.pictures import draw_mistakes
     from malaria.splits import summarise_split
 
-    predictions, split = pd.read_csv("data/predictions.csv"), pd.read_csv("data/split.csv")
     figures, card = read_json("metrics/evaluate/metrics.json"), read_json("models/model.json")
-    mistakes = find_mistakes(predictions, card["threshold"])
-    confusion = pictures.draw_confusion(figures["test"])
+    tables = {name: pd.read_csv(f"plots/{name}.csv") for name in TABLES}
+    sanity = pd.read_csv("data/cam_sanity.csv")
+    history = report.read_history(Path("metrics/train/plots/metrics"))
+    examples, cams = pd.read_csv("data/examples.csv"), np.load("data/cams.npy")
     content = {
         "params": params,
         "card": card,
         "figures": figures,
-        "splits": summarise_split(split),
+        "splits": summarise_split(pd.read_csv("data/split.csv")),
         "best_epoch": read_json("metrics/train/metrics.json")["best_epoch"],
-        "confusion": confusion,
-        "curves": pictures.draw_curves(pd.read_csv("plots/roc.csv"), pd.read_csv("plots/pr.csv")),
-        "training": pictures.draw_training(read_history(Path("metrics/train/plots/metrics"))),
+        "run": YAML(typ="safe", pure=True).load(Path("metrics/train/params.yaml")),
+        "cost": report.find_cost(pd.read_csv("bench/inference.csv"), card["arch"], card["size"]),
+        "tables": {name: table.to_dict("records") for name, table in tables.items()},
+        "charts": report.draw_charts(figures["test"], tables, history, sanity),
+        "sanity": sanity.median().to_dict() | {"cells": len(sanity)},
+        "galleries": report.make_galleries(examples, cams, CELLS, card["fit"]),
+        "suspects": report.show_cells(pd.read_csv("plots/suspects.csv").head(report.SUSPECTS), CELLS),
     }
-    write_text(PAGE, render_report(content, mistakes, CELLS))
-    write_bytes(Path("plots/confusion.png"), pictures.to_png(confusion))
-    write_bytes(Path("plots/mistakes.png"), pictures.to_png(pictures.draw_mistakes(mistakes, CELLS)))
+    mistakes = find_mistakes(pd.read_csv("data/predictions.csv"), card["threshold"])
+
+    write_text(PAGE, report.render_report(content))
+    write_bytes(Path("plots/confusion.png"), to_png(draw_confusion(figures["test"])))
+    write_bytes(Path("plots/mistakes.png"), to_png(draw_mistakes(mistakes, CELLS)))
     print(f"The report is at {PAGE.resolve().as_uri()}")
 
 

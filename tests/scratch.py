@@ -8,7 +8,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PIPELINE = (".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml", "malaria", "params.yaml", "pyproject.toml", "stages")
+PIPELINE = [
+    ".dvc/config",
+    ".dvcignore",
+    ".gitignore",
+    "bench",
+    "dvc.yaml",
+    "malaria",
+    "params.yaml",
+    "pyproject.toml",
+    "stages",
+]
 SMALL = {
     "patients: 40 ": "patients: 12 ",
     "cells: 2400 ": "cells: 240 ",

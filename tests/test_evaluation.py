@@ -1,10 +1,15 @@
-"""From logits to the table that all figures come from."""
+"""From logits to the table that all figures come from, and to the figures."""
+
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from tables import predictions, random_predictions
 
-from malaria.evaluation import judge_splits, tabulate_curves, tabulate_predictions
+from malaria.errors import UserError
+from malaria.evaluation import find_mistakes, find_suspects, judge_splits, tabulate_predictions
+from malaria.metrics import judge
 
 CELLS = pd.DataFrame(
     {
@@ -31,16 +36,81 @@ def test_the_temperature_is_fitted_on_val_alone() -> None:
     assert tabulate_predictions(CELLS, changed)[1] == temperature
 
 
-def test_val_and_test_are_judged_apart() -> None:
-    table, _ = tabulate_predictions(CELLS, LOGITS)
-    figures = judge_splits(table, 0.5)
-    assert set(figures) == {"val", "test"}
-    assert (figures["val"]["accuracy"], figures["test"]["accuracy"]) == (0.5, 0.5)
-    assert (figures["test"]["tp"], figures["test"]["fn"], figures["test"]["fp"], figures["test"]["tn"]) == (1, 1, 1, 1)
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_logit_that_is_no_number_is_refused_by_name(broken: float) -> None:
+    with pytest.raises(UserError, match=r"2 of 8 logits .* first that of Uninfected/C3P1ThinF.*safetensors"):
+        tabulate_predictions(CELLS, np.where(np.arange(8) % 4 == 3, broken, LOGITS))
 
 
-def test_the_confusion_table_has_a_row_a_cell_of_test_in_words() -> None:
+def test_val_and_test_are_judged_apart_and_test_with_intervals() -> None:
     table, _ = tabulate_predictions(CELLS, LOGITS)
-    confusion = tabulate_curves(table, 0.5)["confusion"]
-    assert confusion.actual.tolist() == ["Uninfected", "Parasitized", "Parasitized", "Uninfected"]
-    assert confusion.predicted.tolist() == ["Uninfected", "Parasitized", "Uninfected", "Parasitized"]
+    figures = judge_splits(table, 0.5, 0.05)
+    val, test = figures["val"], figures["test"]
+    assert (val["accuracy"], test["accuracy"]) == (0.5, 0.5)
+    assert (test["tp"], test["fn"], test["fp"], test["tn"]) == (1, 1, 1, 1)
+    assert (test["accuracy_low"], test["accuracy_high"]) == (0.0, 1.0)
+    assert "accuracy_low" not in val
+    every = set(judge(table, 0.5).columns)
+    assert every <= val.keys()
+    assert every | {f"{name}_{end}" for name in every for end in ("low", "high")} <= test.keys()
+
+
+def test_figures_lie_within_their_intervals_and_go_into_json() -> None:
+    test = judge_splits(random_predictions(), 0.5, 0.05)["test"]
+    json.dumps(test, allow_nan=False)
+    for name in ("accuracy", "sensitivity", "specificity", "precision", "f1", "mcc", "roc_auc", "pr_auc", "brier"):
+        assert test[f"{name}_low"] < test[name] < test[f"{name}_high"], name  # type: ignore[operator]
+
+
+def test_calibration_is_told_before_and_after() -> None:
+    table = random_predictions().assign(probability=lambda cells: cells.label)
+    test = judge_splits(table, 0.5, 0.05)["test"]
+    assert test["brier"] == test["ece"] == 0
+    before = judge(random_predictions().query("split == 'test'"), 0.5).iloc[0]
+    assert test["brier_uncalibrated"] == pytest.approx(before.brier, abs=1e-5)
+    assert test["ece_uncalibrated"] == pytest.approx(before.ece, abs=1e-5)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_test_split_of_one_class_leaves_figures_undefined_but_not_zero(label: int) -> None:
+    table = predictions([0, 1, 0, 1], [label] * 8, [-1, 1, -2, 2] + [1, -1] * 4)
+    test = judge_splits(table, 0.5, 0.05)["test"]
+    undefined = "specificity" if label else "sensitivity"
+    assert test[undefined] is test[f"{undefined}_low"] is test["roc_auc"] is test["roc_auc_high"] is None
+    assert test["accuracy"] == 0.5
+
+
+def test_a_single_patient_has_figures_but_no_intervals() -> None:
+    table = predictions([0, 1, 0, 1], [0, 1, 0, 1], [-1, 1, -2, 2, -1, 1, -2, 2])
+    test = judge_splits(table, 0.5, 0.05)["test"]
+    assert test["accuracy"] == 1
+    assert test["accuracy_low"] is test["accuracy_high"] is None
+
+
+def test_suspects_are_the_labels_contradicted_with_confidence_the_most_confident_first() -> None:
+    table = predictions([], [1, 1, 0, 0, 0, 1], [-4, 4, 5, -5, 2, -60])
+    suspects = find_suspects(table, 0.05)
+    assert suspects.columns.tolist() == ["name", "patient", "label", "probability"]
+    assert suspects.index.tolist() == [5, 2, 0]
+    assert find_suspects(table, 0.15).index.tolist() == [5, 2, 0, 4]
+
+
+def test_accuracy_without_the_doubted_labels_stands_beside_that_with_them() -> None:
+    table = predictions([0, 1], [1, 1, 0, 0, 0, 1], [-1, 1, -4, 4, 5, -5, 2, -60])
+    test = judge_splits(table, 0.5, 0.05)["test"]
+    assert (test["accuracy"], test["label_doubts"], test["accuracy_without_doubts"]) == (0.33333, 3, 0.66667)
+    all_doubted = judge_splits(predictions([0, 1], [0, 1], [-1, 1, 9, -9]), 0.5, 0.05)["test"]
+    assert (all_doubted["label_doubts"], all_doubted["accuracy_without_doubts"]) == (2, None)
+
+
+def test_mistakes_are_the_wrong_cells_of_test_the_most_confident_first() -> None:
+    table = random_predictions()
+    misses, alarms = find_mistakes(table, 0.5).values()
+    assert (misses.label == 1).all()
+    assert (misses.probability < 0.5).all()
+    assert misses.probability.is_monotonic_increasing
+    assert (alarms.label == 0).all()
+    assert (alarms.probability >= 0.5).all()
+    assert alarms.probability.is_monotonic_decreasing
+    test = table[table.split == "test"]
+    assert 1 < len(misses) + len(alarms) == ((test.probability >= 0.5) != test.label).sum()

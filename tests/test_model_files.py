@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
+from torch import nn
 
-from malaria.model_card import ModelCard
+from malaria.model_card import ModelCard, count_macs
 from malaria.model_files import Recipe, build_network, load_weights, make_recipe, save_weights
 from malaria.models import ARCHITECTURES
 from malaria.params import load_params
@@ -43,6 +44,12 @@ def test_the_same_weights_are_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_card_says_all_that_the_recipe_says() -> None:
     recipe = recipe_of()
-    card = ModelCard(**recipe.model_dump(), temperature=1.5, threshold=0.5)
+    chosen = {"tta": True, "temperature": 1.5, "operating_point": "default", "threshold": 0.5}
+    card = ModelCard(**recipe.model_dump(), **chosen, weights=10, macs=100)
     assert recipe.model_dump().items() <= card.model_dump().items()
     assert card.classes == ("Uninfected", "Parasitized")
+
+
+def test_the_cost_of_a_network_is_that_of_its_layers() -> None:
+    layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16 * 16, 5))
+    assert count_macs(layers, 16) == 16 * 16 * 8 * 3 * 9 + 8 * 16 * 16 * 5

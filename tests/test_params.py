@@ -68,7 +68,9 @@ def test_a_small_number_is_a_number_as_dvc_writes_it(written: str, tmp_path: Pat
         ("split", "by", "cells"),
         ("split", "val", 1.0),
         ("preprocess", "size", None),
-        ("evaluate", "threshold", 1.5),
+        ("evaluate", "threshold", 0.5),
+        ("evaluate", "tta", "yes"),
+        ("evaluate", "doubt", 0.0),
         ("download", "sha256", "abc"),
     ],
 )
@@ -112,7 +114,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
-@pytest.mark.parametrize("stage", ["download", "split", "preprocess", "train", "evaluate", "report"])
+@pytest.mark.parametrize("stage", ["download", "split", "preprocess", "train", "evaluate", "explain", "report"])
 def test_every_stage_refuses_bad_params_before_any_slow_import(stage: str, tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("epochs: ", "epochs: abc # "))

@@ -74,7 +74,7 @@ def test_nothing_runs_twice_and_a_second_run_gives_the_same_lock(scratch: Scratc
 
 def test_another_fold_decodes_nothing_again(scratch: Scratch) -> None:
     output = scratch.run("uv run dvc exp run -S split.fold=1 -S train.arch=simple_cnn")
-    assert stages_run(output) == ["split", "train", "evaluate", "report"]
+    assert stages_run(output) == ["split", "train", "evaluate", "explain", "report"]
     scratch.run("git restore . && uv run dvc checkout")
 
 

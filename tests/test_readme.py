@@ -12,6 +12,7 @@ from scratch import Scratch, stages_run
 
 from malaria.archive import write_archive
 from malaria.params import Train, load_params
+from malaria.report import interval, show
 from malaria.synthetic import draw_cells
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -46,12 +47,12 @@ def test_the_commands_typed_in_order_do_what_they_say(scratch: Scratch) -> None:
     assert scratch.run("git diff") == ""
 
     real = scratch.run(repro)
-    assert stages_run(real) == ["download", "split", "preprocess", "train", "evaluate", "report"]
+    assert stages_run(real) == ["download", "split", "preprocess", "train", "evaluate", "explain", "report"]
     assert "The report is at file://" in real
     scratch.run("git add . && git commit -qm 'the real run'")
 
     assert "train.epochs=10" in epochs
-    assert stages_run(scratch.run(epochs)) == ["train", "evaluate", "report"]
+    assert stages_run(scratch.run(epochs)) == ["train", "evaluate", "explain", "report"]
     assert "train.loss" in scratch.run(diff)
 
 
@@ -90,9 +91,10 @@ def test_the_notebook_is_one_line_of_params_that_are_accepted(tmp_path: Path) ->
 
 def test_the_table_is_that_of_the_last_run() -> None:
     test = FIGURES["test"]
-    row = [f"{test[name]:.1%}".replace("%", " %") for name in ("accuracy", "sensitivity", "specificity")]
-    row += [f"{test[name]:.4f}" for name in ("roc_auc", "f1", "mcc")]
+    names = ("accuracy", "sensitivity", "specificity", "roc_auc", "f1", "mcc")
+    row = [show(name, test[name]) for name in names]
     assert f"| {' | '.join(row)} |" in README
+    assert f"| {' | '.join(interval(test, name) for name in names)} |" in README
     assert f"**{row[0]}** of cells of unseen patients" in README
 
 

@@ -91,9 +91,9 @@ def test_a_summary_counts_cells_patients_and_parasitized_cells() -> None:
     cells = table([(3, 1), (2, 0), (1, 4)])
     cells = cells.assign(split=cells.patient.map({"C1": "val", "C2": "train", "C3": "test"}))
     assert summarise_split(cells).to_dict("records") == [
-        {"split": "train", "cells": 2, "patients": 1, "parasitized": 0},
-        {"split": "val", "cells": 4, "patients": 1, "parasitized": 1},
-        {"split": "test", "cells": 5, "patients": 1, "parasitized": 4},
+        {"split": "train", "cells": 2, "patients": 1, "parasitized": 0, "healthy": 1},
+        {"split": "val", "cells": 4, "patients": 1, "parasitized": 1, "healthy": 0},
+        {"split": "test", "cells": 5, "patients": 1, "parasitized": 4, "healthy": 0},
     ]
 
 

@@ -1,0 +1,54 @@
+"""Show where in a cell the network sees a parasite: `python -m stages.explain`.
+
+Reads:    models/model.safetensors, models/model.json, data/cells.npy, data/split.csv, data/predictions.csv.
+Writes:   data/examples.csv: the cells that the report shows, kind,name,patient,label,probability;
+          data/cams.npy: the evidence in each of them, uint8 (rows, size, size), in that order;
+          data/cam_sanity.csv: the share of the evidence that lies inside of the cell, for the trained network and for
+          randomised ones.
+Tuned by: nothing.
+"""
+
+import json
+from pathlib import Path
+
+from malaria.params import load_params
+
+
+def main() -> None:
+    """The stage."""
+    load_params()
+
+    # These take seconds to import, and a mistake in the params should be told at once.
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    from malaria import compute
+    from malaria.cells import load_cells
+    from malaria.explain import check_sanity, choose_examples, explain_cells, pick_sanity_cells
+    from malaria.files import write_csv
+    from malaria.model_files import load_weights
+
+    device = compute.pick_device()
+    compute.make_deterministic(seed=0)
+    split, predictions = pd.read_csv("data/split.csv"), pd.read_csv("data/predictions.csv")
+    pixels = load_cells(Path("data/cells.npy"), split, device).pixels
+    rows = pd.Series(split.index, index=split.name)
+    model, recipe = load_weights(Path("models/model.safetensors"))
+    model.to(device)
+    threshold = json.loads(Path("models/model.json").read_text("utf-8"))["threshold"]
+
+    examples = choose_examples(predictions, threshold)
+    cams = explain_cells(model, pixels[torch.tensor(rows[examples.name].to_numpy(), device=device)], examples)
+    typical = pick_sanity_cells(predictions)
+    sanity = check_sanity(model, recipe, pixels[torch.tensor(rows[typical.name].to_numpy(), device=device)])
+
+    write_csv(Path("data/examples.csv"), examples)
+    np.save("data/cams.npy", cams.cpu().numpy())
+    write_csv(Path("data/cam_sanity.csv"), sanity.round(5))
+    print("Share of the evidence inside of the cell, at the median:")
+    print(sanity.median().round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
