@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from malaria.names import CLASSES
 
@@ -37,15 +38,22 @@ def draw_confusion(counts: dict[str, Any]) -> Figure:
     return figure
 
 
-def draw_curves(roc: pd.DataFrame, pr: pd.DataFrame) -> Figure:
-    """ROC and precision-recall side by side."""
-    figure = Figure(figsize=(7.6, 3.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(roc.false_positive_rate, roc.true_positive_rate, color=BLUE)
-    _diagonal(left)
-    left.set(title="ROC", xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
-    right.plot(pr.recall, pr.precision, color=BLUE)
-    right.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(-0.05, 1.05), aspect="equal")
+def draw_roc(roc: pd.DataFrame) -> Figure:
+    """The receiver operating characteristic."""
+    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(roc.false_positive_rate, roc.true_positive_rate, color=BLUE)
+    _diagonal(axes)
+    axes.set(title="ROC", xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+    return figure
+
+
+def draw_pr(pr: pd.DataFrame) -> Figure:
+    """Precision by recall."""
+    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(pr.recall, pr.precision, color=BLUE)
+    axes.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(-0.05, 1.05), aspect="equal")
     return figure
 
 
@@ -107,15 +115,15 @@ def draw_patients(patients: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_training(history: pd.DataFrame) -> Figure:
-    """Loss and accuracy of train and val by epoch."""
-    figure = Figure(figsize=(7.6, 2.8), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for split, color in (("train", ORANGE), ("val", BLUE)):
-            axes.plot(history.epoch, history[f"{split}/{name}"], color=color, label=split, marker=".")
-        axes.set(title=name.capitalize(), xlabel="epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend()
+def draw_training(history: pd.DataFrame, name: str) -> Figure:
+    """The "loss" or "accuracy" of train and val by epoch."""
+    figure = Figure(figsize=(4.4, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for split, color in (("train", ORANGE), ("val", BLUE)):
+        axes.plot(history.epoch, history[f"{split}/{name}"], color=color, label=split, marker=".")
+    axes.set(title=name.capitalize(), xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
     return figure
 
 

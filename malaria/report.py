@@ -65,12 +65,14 @@ def draw_charts(
     """The charts of the page by name, from the figures of test, tables of plots/, read_history and cam_sanity.csv."""
     return {
         "confusion": charts.draw_confusion(test),
-        "curves": charts.draw_curves(tables["roc"], tables["pr"]),
+        "roc": charts.draw_roc(tables["roc"]),
+        "pr": charts.draw_pr(tables["pr"]),
         "reliability": charts.draw_reliability(tables["reliability_uncalibrated"], tables["reliability"]),
         "coverage": charts.draw_coverage(tables["coverage"]),
         "prevalence": charts.draw_prevalence(tables["prevalence"]),
         "patients": charts.draw_patients(tables["patients"]),
-        "training": charts.draw_training(history),
+        "loss": charts.draw_training(history, "loss"),
+        "accuracy": charts.draw_training(history, "accuracy"),
         "sanity": charts.draw_sanity(sanity),
     }
 

@@ -39,7 +39,6 @@ def main() -> None:
     # These take seconds to import, and a mistake in the params should be told at once.
     import numpy as np
     import pandas as pd
-    from ruamel.yaml import YAML
 
     from malaria import report
     from malaria.charts import draw_confusion, to_png
@@ -58,8 +57,7 @@ def main() -> None:
         "card": card,
         "figures": figures,
         "splits": summarise_split(pd.read_csv("data/split.csv")),
-        "best_epoch": read_json("metrics/train/metrics.json")["best_epoch"],
-        "run": YAML(typ="safe", pure=True).load(Path("metrics/train/params.yaml")),
+        "training": read_json("metrics/train/metrics.json"),
         "cost": report.find_cost(pd.read_csv("bench/inference.csv"), card["arch"], card["size"]),
         "tables": {name: table.to_dict("records") for name, table in tables.items()},
         "charts": report.draw_charts(figures["test"], tables, history, sanity),

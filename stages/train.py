@@ -2,8 +2,8 @@
 
 Reads:    data/cells.npy and data/split.csv: the cells of train and val, never those of test.
 Writes:   models/model.safetensors: the weights of the epoch with the lowest loss on val, and their recipe;
-          metrics/train/: dvclive's metrics.json, of the last epoch and which was best, a table a curve, and
-          params.yaml: the weights to adjust, the precision and the hardware.
+          metrics/train/metrics.json: dvclive's, of the last epoch, with which was best and on what hardware;
+          metrics/train/plots/metrics: a table a curve.
 Tuned by: train.* in params.yaml; preprocess.* goes into the recipe.
 """
 
@@ -32,18 +32,17 @@ def main() -> None:
     recipe = make_recipe(params.train, params.preprocess, precision)
     model = build_network(recipe).to(device)
     cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
-    facts = {"weights": count_weights(model), "precision": precision, "hardware": compute.describe_device(device)}
-    print(f"{recipe.arch}: {facts['weights']:,} weights, {precision} on {facts['hardware']}")
+    hardware = compute.describe_device(device)
+    print(f"{recipe.arch}: {count_weights(model):,} weights, {precision} on {hardware}")
 
     with Live("metrics/train", dvcyaml=False, save_dvc_exp=False) as live:
-        live.log_params(facts)
         losses = []
         for figures in train_epochs(model, cells, params.train, precision):
             for name, value in figures.items():
                 live.log_metric(name, round(value, 5))
             live.next_step()
             losses.append(figures["val/loss"])
-        live.summary["best_epoch"] = losses.index(min(losses)) + 1
+        live.summary.update(best_epoch=losses.index(min(losses)) + 1, hardware=hardware)
     save_weights(Path("models/model.safetensors"), model, recipe)
 
 

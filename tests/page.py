@@ -17,6 +17,7 @@ from malaria.tables import tabulate
 
 CARD = {"arch": "small_resnet", "size": 64, "fit": "pad", "tta": True, "temperature": 1.1, "threshold": 0.5} | {
     "operating_point": "default",
+    "precision": "fp32",
     "weights": 485777,
     "macs": 18137216,
     "versions": {"torch": "2"},
@@ -42,8 +43,7 @@ def make_content(predictions: pd.DataFrame, split: pd.DataFrame, archive: Path) 
         "card": CARD,
         "figures": figures,
         "splits": summarise_split(split),
-        "best_epoch": 2,
-        "run": {"weights": 485777, "precision": "fp32", "hardware": "8086"},
+        "training": {"best_epoch": 2, "hardware": "8086"},
         "cost": report.find_cost(timings, "small_resnet", 64),
         "tables": {name: table.to_dict("records") for name, table in tables.items()},
         "charts": report.draw_charts(figures["test"], tables, HISTORY, sanity),

@@ -35,7 +35,7 @@ def test_the_header_of_a_stage_names_its_command_and_its_files(stage: str) -> No
     header = (ROOT / "stages" / f"{stage}.py").read_text().split('"""')[1]
     assert f"`{STAGES[stage]['cmd']}`" in header
     assert all(key in header for key in ("Reads:", "Writes:", "Tuned by:"))
-    for out in STAGES[stage]["outs"]:
+    for out in [out for kind in ("outs", "metrics", "plots") for out in STAGES[stage].get(kind, [])]:
         name = out if isinstance(out, str) else next(iter(out))
         assert name in header, name
 
@@ -69,6 +69,15 @@ def test_nothing_runs_twice_and_a_second_run_gives_the_same_lock(scratch: Scratc
     lock = scratch.read("dvc.lock")
     assert stages_run(scratch.run("uv run dvc repro -f")) == list(STAGES)
     assert scratch.read("dvc.lock") == lock
+    assert scratch.run("git status --porcelain") == ""
+
+
+def test_what_has_run_before_is_never_run_again_even_without_the_lock(scratch: Scratch) -> None:
+    scratch.run("git rm -q dvc.lock && rm -rf data models metrics plots report")
+    output = scratch.run("uv run dvc repro")
+    assert stages_run(output) == []
+    assert output.count("is cached - skipping run") == len(STAGES)
+    scratch.run("git restore --staged . && git restore .")
     assert scratch.run("git status --porcelain") == ""
 
 
