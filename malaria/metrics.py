@@ -22,8 +22,8 @@ def judge(cells: pd.DataFrame, threshold: float, weights: Array | None = None) -
     return pd.concat(parts, axis=1)
 
 
-def judge_calls(cells: pd.DataFrame, threshold: float, weights: Array | None = None) -> pd.DataFrame:
-    """What comes of calling a cell parasitized from the threshold on.
+def judge_calls(cells: pd.DataFrame, threshold: float | Array, weights: Array | None = None) -> pd.DataFrame:
+    """What comes of calling a cell parasitized from the threshold on, one for all or (N,).
 
     macro_sensitivity and macro_specificity are means over the patients, each counting as much as any other;
     healthy_false_positive_rate is that among the patients of whom no cell is parasitized.

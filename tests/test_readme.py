@@ -65,6 +65,17 @@ def test_the_commands_to_change_and_compare_do_too(scratch: Scratch) -> None:
     assert stages_run(scratch.run("uv run dvc repro")) == []
 
 
+def test_the_leak_is_measured_by_one_command(scratch: Scratch) -> None:
+    (leak,) = commands("Numbers to be trusted")
+    assert leak == "uv run python bench/leak.py 0"
+    scratch.run("git commit -q --allow-empty -m 'not what an earlier run of it started from'")
+    output = scratch.run(leak)
+    assert re.search(r"^folds 0: \d+ cells tested by patient, \d+ by cell$", output, re.MULTILINE)
+    number = r"[-+]?\d\.\d{4}"
+    assert re.search(rf"^accuracy( +{number} \[{number}, {number}\]){{3}} *$", output, re.MULTILINE), output
+    assert scratch.run("git diff") == ""
+
+
 def test_the_notebook_is_one_line_of_params_that_are_accepted(tmp_path: Path) -> None:
     line = next(line for line in README.splitlines() if "train.arch=simple_cnn" in line)
     command, *overrides = line.split(" -S ")
@@ -96,6 +107,8 @@ def test_the_table_is_that_of_the_last_run() -> None:
     assert f"| {' | '.join(row)} |" in README
     assert f"| {' | '.join(interval(test, name) for name in names)} |" in README
     assert f"**{row[0]}** of cells of unseen patients" in README
+    patients = len((ROOT / "plots/patients.csv").read_text().splitlines()) - 1
+    assert f"over the {patients} patients of the test set" in README
 
 
 def test_every_file_that_the_readme_names_is_there() -> None:

@@ -1,0 +1,47 @@
+"""What DVC knows of a revision: an experiment, branch, tag or commit, or `workspace` for the files as they are."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from malaria.compare import Run
+from malaria.errors import UserError
+
+WORKSPACE = "workspace"
+
+
+def read_run(revision: str) -> Run:
+    """The params and test predictions of a revision, from the workspace, DVC's cache or its remote.
+
+    Raises:
+        UserError: there is no such revision, or no predictions of it can be reached.
+    """
+    import dvc.api  # seconds, and not installed with the library alone
+    from dvc.exceptions import DvcException
+    from dvc.scm import RevError
+
+    rev = None if revision == WORKSPACE else revision
+    try:
+        with dvc.api.open("data/predictions.csv", rev=rev) as file:
+            predictions = pd.read_csv(file)
+        with dvc.api.open("models/model.json", rev=rev) as file:
+            threshold = json.load(file)["threshold"]
+        params = _flatten(dvc.api.params_show("params.yaml", rev=rev))
+    except RevError:
+        raise UserError(f"{revision}: no such revision; `dvc exp list` and `git log` name those there are") from None
+    except (DvcException, FileNotFoundError) as error:
+        raise UserError(
+            f"{revision}: its predictions cannot be read: {error}\n"
+            "If it ran elsewhere, `dvc fetch` or `dvc exp pull` brings them; if it never ran, run it: `dvc repro`."
+        ) from None
+    test = predictions[predictions.split == "test"]
+    return Run(revision, params, test.assign(threshold=threshold))
+
+
+def _flatten(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """The leaves of a tree by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return flat
