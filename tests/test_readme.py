@@ -111,6 +111,13 @@ def test_the_table_is_that_of_the_last_run() -> None:
     assert f"over the {patients} patients of the test set" in README
 
 
+def test_the_leak_is_that_of_the_last_measurement() -> None:
+    measured = (ROOT / "bench/leak.txt").read_text()
+    assert measured in README
+    gap = float(re.search(r"^accuracy .* \+(\d\.\d{4}) \[\+", measured, re.MULTILINE)[1])  # type: ignore[index]
+    assert f"gains {100 * gap:.2f} points of\naccuracy" in README
+
+
 def test_every_file_that_the_readme_names_is_there() -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
     assert links
