@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from malaria.compute import describe_device, make_deterministic, pick_device
-from malaria.models import ARCHITECTURES, MEAN, STD, build_model
+from malaria.models import ARCHITECTURES, build_model
 
 SIZES = (64, 96, 128, 224)  # px
 MANY = 64  # cells at once
@@ -37,9 +37,9 @@ def main() -> None:
     hardware = describe_device(device)
     rows = []
     print(f"{hardware}\n{'arch':<16}{'px':>5}{'ms alone':>10}{f'ms of {MANY}':>10}{'ratio':>8}")
-    for arch in ARCHITECTURES:
+    for arch, architecture in ARCHITECTURES.items():
         for size in SIZES:
-            model = build_model(arch, size, "balance", MEAN, STD).to(device).eval()
+            model = build_model(arch, size, "balance", architecture.mean, architecture.std).to(device).eval()
             cells = torch.rand(MANY, 3, size, size, device=device)
             alone, many = milliseconds(model, cells[:1]), milliseconds(model, cells)
             print(f"{arch:<16}{size:>5}{alone:>10.2f}{many:>10.2f}{alone / many:>8.1f}", flush=True)

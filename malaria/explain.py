@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from malaria.augment import augment
 from malaria.evaluation import find_mistakes
 from malaria.inference import to_floats
 from malaria.model_files import Recipe, build_network
 
 COARSEST = 8  # maps of fewer pixels a side cannot say where in the cell
 WRONG, RIGHT = 24, 12  # cells shown of each kind
+AUGMENTED = 3  # draws of each cell shown
 SANITY_CELLS, SANITY_NETWORKS = 200, 5
 KINDS_RIGHT = {"True positives": 1, "True negatives": 0}
 
@@ -68,6 +70,14 @@ def explain_cells(model: nn.Module, cells: Tensor, examples: pd.DataFrame) -> Te
     typical = torch.tensor((examples.kind == "True positives").to_numpy(), device=peaks.device)
     scale = (peaks[typical] if typical.any() else peaks).median().clamp(min=1e-12)
     return (evidence / scale * 255).clamp(0, 255).byte()
+
+
+def show_augmentation(cells: Tensor, policy: str) -> Tensor:
+    """Cells (N, size, size, 3) uint8 and AUGMENTED draws of a policy: (N, 1 + AUGMENTED, size, size, 3) uint8."""
+    random = torch.Generator(cells.device).manual_seed(0)
+    batch = to_floats(cells)
+    draws = [batch, *(augment(batch, policy, random) for _ in range(AUGMENTED))]
+    return (torch.stack(draws, 1) * 255).round().byte().permute(0, 1, 3, 4, 2)
 
 
 def check_sanity(model: nn.Module, recipe: Recipe, cells: Tensor) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from malaria.compute import autocast
 
-BATCH = 512  # cells a forward pass; more is no faster on a CPU
+BATCH = {"cpu": 128, "cuda": 4096}  # cells a forward pass: on a processor, what stays in its cache
 
 
 def to_floats(cells: Tensor) -> Tensor:
@@ -18,4 +18,6 @@ def predict_logits(model: nn.Module, cells: Tensor, rows: Tensor, precision: str
     """The (len(rows),) float32 logits, on the CPU, of some rows of (N, H, W, 3) uint8 cells on the model's device."""
     model.eval()
     with autocast(cells.device, precision):
-        return torch.cat([model(to_floats(cells[part])).float().cpu() for part in torch.split(rows, BATCH)])
+        return torch.cat(
+            [model(to_floats(cells[part])).float().cpu() for part in torch.split(rows, BATCH[cells.device.type])]
+        )

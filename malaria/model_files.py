@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from malaria.files import write_bytes
-from malaria.models import MEAN, STD, build_model
+from malaria.models import ARCHITECTURES, Weights, build_model
 from malaria.names import CLASSES
 from malaria.params import Preprocess, Train
 
@@ -25,8 +25,8 @@ class Recipe(BaseModel):
     size: int  # px, side of the input
     fit: str  # how a cell becomes a square: stretch or pad
     color: str  # balance: each channel scaled to a mean of 0.5 over the cell; keep: as it came
-    mean: float  # subtracted from the input, of 0..1
-    std: float  # then divided by
+    mean: tuple[float, float, float]  # by channel, subtracted from the input, of 0..1
+    std: tuple[float, float, float]  # then divided by
     classes: tuple[str, str]  # names of the labels 0 and 1
     precision: str  # that it was trained in
     versions: dict[str, str]  # of what it was trained with
@@ -40,17 +40,17 @@ def make_recipe(train: Train, preprocess: Preprocess, precision: str) -> Recipe:
         size=preprocess.size,
         fit=preprocess.fit,
         color=train.color,
-        mean=MEAN,
-        std=STD,
+        mean=ARCHITECTURES[train.arch].mean,
+        std=ARCHITECTURES[train.arch].std,
         classes=CLASSES,
         precision=precision,
         versions=versions,
     )
 
 
-def build_network(recipe: Recipe) -> nn.Module:
-    """The network of a recipe, with fresh weights."""
-    return build_model(recipe.arch, recipe.size, recipe.color, recipe.mean, recipe.std)
+def build_network(recipe: Recipe, pretrained: Weights | None = None) -> nn.Module:
+    """The network of a recipe, with fresh weights, or all but the last layer with those given."""
+    return build_model(recipe.arch, recipe.size, recipe.color, recipe.mean, recipe.std, pretrained)
 
 
 def save_weights(path: Path, model: nn.Module, recipe: Recipe) -> None:

@@ -1,11 +1,12 @@
 """The networks: each maps (N, 3, size, size) floats in 0..1 to (N,) logits, positive for parasitized."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-MEAN, STD = 0.5, 0.5  # of the input, as in the notebook: 0..1 becomes -1..1
+Weights = dict[str, Tensor]  # a state dict
 
 
 def simple_cnn(size: int) -> nn.Module:
@@ -39,8 +40,7 @@ def small_resnet(size: int) -> nn.Module:
         _Residual(64),
         _conv(64, 128, stride=2),
         _Residual(128),
-        nn.AdaptiveMaxPool2d(1),
-        nn.Flatten(),
+        _GlobalMax(),
         nn.Linear(128, 1),
         nn.Flatten(0),
     )
@@ -64,7 +64,68 @@ class _Residual(nn.Module):
         return refined
 
 
-ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {"simple_cnn": simple_cnn, "small_resnet": small_resnet}
+class _GlobalMax(nn.Module):
+    """(N, C, H, W) to (N, C); unlike AdaptiveMaxPool2d its gradient is the same each time on a GPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.amax((2, 3))
+
+
+def _torchvision(name: str) -> Callable[[int], nn.Module]:
+    """How to build one of torchvision's networks, with its 1000 classes."""
+
+    def build(size: int) -> nn.Module:
+        from torchvision.models import get_model  # a second, which our own networks do not need
+
+        network: nn.Module = get_model(name)
+        return network
+
+    return build
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to build a network for an input of `size` px, and how that input is to be normalised.
+
+    For a network trained on ImageNet that is what it was trained with, whether or not it starts from those weights.
+    """
+
+    build: Callable[[int], nn.Module]
+    imagenet: bool = False  # torchvision has weights, which begin where the head ends
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # 0..1 becomes -1..1, as in the notebook
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+
+def _of_imagenet(name: str) -> Architecture:
+    """One of torchvision's, which all have the same normalisation."""
+    return Architecture(_torchvision(name), imagenet=True, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+ARCHITECTURES = {  # each takes any input of 32 px or more
+    "simple_cnn": Architecture(simple_cnn),
+    "small_resnet": Architecture(small_resnet),
+    "resnet18": _of_imagenet("resnet18"),
+    "mobilenet_v3_small": _of_imagenet("mobilenet_v3_small"),
+    "efficientnet_b0": _of_imagenet("efficientnet_b0"),
+}
+
+
+def build_network(arch: str, size: int, pretrained: Weights | None = None) -> nn.Module:
+    """A network of one logit, with fresh weights or, all but its head, with those that torchvision has for ImageNet."""
+    architecture = ARCHITECTURES[arch]
+    network = architecture.build(size)
+    if pretrained is not None:
+        network.load_state_dict(pretrained)
+    if not architecture.imagenet:
+        return network
+    name, head = find_head(network)
+    network.set_submodule(name, nn.Linear(head.in_features, 1))
+    return nn.Sequential(network, nn.Flatten(0))
+
+
+def find_head(network: nn.Module) -> tuple[str, nn.Linear]:
+    """The name of the last layer, and the layer."""
+    return [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
 
 
 class BalanceColor(nn.Module):
@@ -82,21 +143,27 @@ class BalanceColor(nn.Module):
 class Standardise(nn.Module):
     """Brings floats in 0..1 to the mean and spread that the network behind it was made for."""
 
-    def __init__(self, mean: float, std: float) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.mean, self.std = mean, std
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.std
 
 
-def build_model(arch: str, size: int, color: str, mean: float, std: float) -> nn.Module:
-    """A freshly initialised network behind what prepares its input, laid out channels last (twice as fast in bf16).
+def build_model(
+    arch: str, size: int, color: str, mean: Sequence[float], std: Sequence[float], pretrained: Weights | None = None
+) -> nn.Module:
+    """A network behind what prepares its input, laid out channels last (twice as fast in bf16).
 
     color "balance" puts BalanceColor first, "keep" nothing; then comes Standardise, then the network.
     """
     balance = BalanceColor() if color == "balance" else nn.Identity()
-    model = nn.Sequential(balance, Standardise(mean, std), ARCHITECTURES[arch](size))
+    model = nn.Sequential(balance, Standardise(mean, std), build_network(arch, size, pretrained))
     return model.to(memory_format=torch.channels_last)
 
 

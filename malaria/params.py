@@ -74,7 +74,10 @@ class Preprocess(Section):
 class Train(Section):
     """The model and its training."""
 
-    arch: Literal["simple_cnn", "small_resnet"]
+    arch: Literal["simple_cnn", "small_resnet", "resnet18", "mobilenet_v3_small", "efficientnet_b0"]
+    pretrained: bool
+    weights: str | None
+    freeze: int = Field(ge=0)
     color: Literal["balance", "keep"]
     augment: Literal["none", "flips", "color", "full"]
     epochs: int = Field(ge=1, le=1000)
@@ -86,6 +89,14 @@ class Train(Section):
     label_smoothing: float = Field(ge=0, lt=0.5)
     precision: Literal["auto", "fp32", "bf16"]
     seed: Seed
+
+    @model_validator(mode="after")
+    def _pretrained_is_whole(self) -> Self:
+        if not self.pretrained and (self.weights is not None or self.freeze):
+            raise ValueError("weights and freeze are of pretrained networks: take pretrained=true, or null and 0")
+        if self.freeze >= self.epochs and self.freeze:
+            raise ValueError(f"freeze={self.freeze} leaves none of epochs={self.epochs} for the whole network")
+        return self
 
 
 class Evaluate(Section):

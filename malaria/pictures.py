@@ -37,6 +37,16 @@ def lay_over(image: Image.Image, evidence: Pixels, fit: str) -> Image.Image:
     return Image.fromarray((np.asarray(square) * (1 - opacity) + color * opacity).round().astype(np.uint8))
 
 
+def tile(cells: Pixels, side: int = 64) -> Image.Image:
+    """Cells (columns, rows, size, size, 3) side by side, each of them `side` px."""
+    columns, rows = cells.shape[:2]
+    tiled = Image.new("RGB", (columns * side, rows * side))
+    for column, row in np.ndindex(columns, rows):
+        cell = Image.fromarray(cells[column, row]).resize((side, side), Image.Resampling.BILINEAR)
+        tiled.paste(cell, (column * side, row * side))
+    return tiled
+
+
 def draw_mistakes(mistakes: dict[str, pd.DataFrame], archive: Path, across: int = 8) -> Figure:
     """A row of cells for each kind of mistake, the most confident first, with the probability of Parasitized."""
     figure = Figure(figsize=(1.2 * across, 1.55 * len(mistakes)), layout="constrained")

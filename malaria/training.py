@@ -11,6 +11,7 @@ from malaria.cells import Cells
 from malaria.compute import autocast
 from malaria.errors import UserError
 from malaria.inference import predict_logits, to_floats
+from malaria.models import find_head
 from malaria.params import Train
 from malaria.progress import progress
 
@@ -29,6 +30,7 @@ def train_epochs(model: nn.Module, cells: Cells, params: Train, precision: str) 
     lowest, best = float("inf"), model.state_dict()
     with progress(steps * params.epochs, "training", "batch") as bar:
         for epoch in range(1, params.epochs + 1):
+            freeze_body(model, frozen=epoch <= params.freeze)
             figures = {"lr": float(trainer.schedule.get_last_lr()[0])}
             for rows in trainer.shuffle()[:steps]:
                 trainer.step(rows)
@@ -89,6 +91,13 @@ class Trainer:
         labels = self.cells.labels[rows].cpu()
         loss = binary_cross_entropy_with_logits(logits, labels)
         return {"val/loss": loss.item(), "val/accuracy": ((logits > 0) == (labels > 0)).float().mean().item()}
+
+
+def freeze_body(model: nn.Module, frozen: bool) -> None:
+    """Leave only the last layer to train, or all of them."""
+    _, head = find_head(model)
+    model.requires_grad_(not frozen)
+    head.requires_grad_()
 
 
 def make_optimizer(model: nn.Module, params: Train) -> optim.Optimizer:

@@ -3,9 +3,11 @@
 Reads:    models/model.safetensors, models/model.json, data/cells.npy, data/split.csv, data/predictions.csv.
 Writes:   data/examples.csv: the cells that the report shows, kind,name,patient,label,probability;
           data/cams.npy: the evidence in each of them, uint8 (rows, size, size), in that order;
+          data/augmented.npy: eight cells of train, each as it is and as three draws of train.augment,
+          uint8 (8, 4, size, size, 3);
           data/cam_sanity.csv: the share of the evidence that lies inside of the cell, for the trained network and for
           randomised ones.
-Tuned by: nothing.
+Tuned by: train.augment.
 """
 
 import json
@@ -16,7 +18,7 @@ from malaria.params import load_params
 
 def main() -> None:
     """The stage."""
-    load_params()
+    policy = load_params().train.augment
 
     # These take seconds to import, and a mistake in the params should be told at once.
     import numpy as np
@@ -25,7 +27,7 @@ def main() -> None:
 
     from malaria import compute
     from malaria.cells import load_cells
-    from malaria.explain import check_sanity, choose_examples, explain_cells, pick_sanity_cells
+    from malaria.explain import check_sanity, choose_examples, explain_cells, pick_sanity_cells, show_augmentation
     from malaria.files import write_csv
     from malaria.model_files import load_weights
 
@@ -41,10 +43,13 @@ def main() -> None:
     examples = choose_examples(predictions, threshold)
     cams = explain_cells(model, pixels[torch.tensor(rows[examples.name].to_numpy(), device=device)], examples)
     typical = pick_sanity_cells(predictions)
+    parasitized = split[(split.split == "train") & (split.label == 1)].sample(8, random_state=0)
+    augmented = show_augmentation(pixels[torch.tensor(parasitized.index.to_numpy(), device=device)], policy)
     sanity = check_sanity(model, recipe, pixels[torch.tensor(rows[typical.name].to_numpy(), device=device)])
 
     write_csv(Path("data/examples.csv"), examples)
     np.save("data/cams.npy", cams.cpu().numpy())
+    np.save("data/augmented.npy", augmented.cpu().numpy())
     write_csv(Path("data/cam_sanity.csv"), sanity.round(5))
     print("Share of the evidence inside of the cell, at the median:")
     print(sanity.median().round(3).to_string())

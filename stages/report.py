@@ -1,8 +1,8 @@
 """Put what came out on one page: `python -m stages.report`.
 
-Reads:    data/predictions.csv, data/split.csv, data/cells.zip for the galleries, data/examples.csv, data/cams.npy and
-          data/cam_sanity.csv, models/model.json, what train and evaluate wrote to metrics/ and plots/,
-          bench/inference.csv, and params.yaml, to show it.
+Reads:    data/predictions.csv, data/split.csv, data/cells.zip for the galleries, data/examples.csv, data/cams.npy,
+          data/augmented.npy and data/cam_sanity.csv, models/model.json, what train and evaluate wrote to metrics/ and
+          plots/, bench/inference.csv, and params.yaml, to show it.
 Writes:   report/index.html; for the README too, plots/confusion.png and plots/mistakes.png.
 Tuned by: nothing.
 """
@@ -44,7 +44,7 @@ def main() -> None:
     from malaria.charts import draw_confusion, to_png
     from malaria.evaluation import find_mistakes
     from malaria.files import write_bytes, write_text
-    from malaria.pictures import draw_mistakes
+    from malaria.pictures import draw_mistakes, tile
     from malaria.splits import summarise_split
 
     figures, card = read_json("metrics/evaluate/metrics.json"), read_json("models/model.json")
@@ -63,6 +63,7 @@ def main() -> None:
         "charts": report.draw_charts(figures["test"], tables, history, sanity),
         "sanity": sanity.median().to_dict() | {"cells": len(sanity)},
         "galleries": report.make_galleries(examples, cams, CELLS, card["fit"]),
+        "augmented": report.embed_image(tile(np.load("data/augmented.npy"))),
         "suspects": report.show_cells(pd.read_csv("plots/suspects.csv").head(report.SUSPECTS), CELLS),
     }
     mistakes = find_mistakes(pd.read_csv("data/predictions.csv"), card["threshold"])

@@ -24,13 +24,15 @@ def main() -> None:
     from malaria.cells import load_cells
     from malaria.model_files import build_network, make_recipe, save_weights
     from malaria.models import count_weights
+    from malaria.pretrained import load_pretrained
     from malaria.training import train_epochs
 
     device = compute.pick_device()
     precision = compute.pick_precision(params.train.precision, device)
     compute.make_deterministic(params.train.seed)
     recipe = make_recipe(params.train, params.preprocess, precision)
-    model = build_network(recipe).to(device)
+    pretrained = load_pretrained(params.train.arch, params.train.weights) if params.train.pretrained else None
+    model = build_network(recipe, pretrained).to(device)
     cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
     hardware = compute.describe_device(device)
     print(f"{recipe.arch}: {count_weights(model):,} weights, {precision} on {hardware}")

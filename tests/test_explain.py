@@ -16,6 +16,7 @@ from malaria.explain import (
     explain_cells,
     grad_cam,
     pick_sanity_cells,
+    show_augmentation,
 )
 from malaria.model_files import build_network, make_recipe
 from malaria.models import ARCHITECTURES
@@ -111,6 +112,16 @@ def test_the_sanity_check_tells_a_network_that_looks_at_the_cell_from_one_that_d
     assert (table.randomised < 0.9).all()
     no_evidence = check_sanity(Redness(), recipe("small_resnet"), torch.full_like(cells, 9))
     assert no_evidence.trained.isna().all()
+
+
+def test_augmentation_is_shown_beside_the_cells_as_they_are() -> None:
+    cells = torch.randint(0, 256, (8, 16, 16, 3), dtype=torch.uint8)
+    shown = show_augmentation(cells, "flips")
+    assert shown.shape == (8, 4, 16, 16, 3)
+    assert torch.equal(shown[:, 0], cells)
+    assert not torch.equal(shown[:, 1], cells)
+    assert torch.equal(shown.sum((2, 3, 4)), shown[:, :1].sum((2, 3, 4)).expand(8, 4))  # a flip moves pixels only
+    assert torch.equal(show_augmentation(cells, "none")[:, 3], cells)
 
 
 def test_maps_are_checked_on_parasitized_cells_of_test_or_on_any() -> None:

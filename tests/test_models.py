@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from malaria.models import ARCHITECTURES, BalanceColor, build_model, count_weights
+from malaria.models import ARCHITECTURES, BalanceColor, build_model, build_network, count_weights, find_head
 from malaria.params import Train
+
+HALF = (0.5, 0.5, 0.5)
 
 
 def test_the_schema_offers_exactly_the_architectures_there_are() -> None:
@@ -17,14 +19,15 @@ def test_the_schema_offers_exactly_the_architectures_there_are() -> None:
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("size", [32, 64, 97])
 def test_a_batch_gives_one_finite_logit_a_cell(arch: str, size: int) -> None:
-    logits = build_model(arch, size, "balance", 0.5, 0.5)(torch.rand(5, 3, size, size))
+    logits = build_model(arch, size, "balance", HALF, HALF)(torch.rand(5, 3, size, size))
     assert logits.shape == (5,)
     assert logits.isfinite().all()
 
 
 def test_the_input_is_standardised() -> None:
-    _, standardise, _ = build_model("simple_cnn", 32, "keep", 0.25, 0.5)
-    assert torch.equal(standardise(torch.tensor([0.25, 0.75])), torch.tensor([0.0, 1.0]))
+    _, standardise, _ = build_model("simple_cnn", 32, "keep", (0.25, 0.5, 0.0), (0.5, 0.5, 1.0))
+    gray = standardise(torch.full((1, 3, 2, 2), 0.75))
+    assert gray[0, :, 0, 0].tolist() == [1.0, 0.5, 0.75]
 
 
 def test_a_balanced_cell_has_no_color_of_its_own_left_but_keeps_what_differs_in_it() -> None:
@@ -41,7 +44,13 @@ def test_a_balanced_cell_has_no_color_of_its_own_left_but_keeps_what_differs_in_
 
 
 def test_simple_cnn_is_the_notebooks() -> None:
-    layers = [type(layer) for layer in ARCHITECTURES["simple_cnn"](64).children()]
+    layers = [type(layer) for layer in build_network("simple_cnn", 64).children()]
     block = [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
     assert layers == [*block, *block, nn.Flatten, nn.Linear, nn.ReLU, nn.Linear, nn.Flatten]
-    assert count_weights(ARCHITECTURES["simple_cnn"](64)) == 2_116_801
+    assert count_weights(build_network("simple_cnn", 64)) == 2_116_801
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_the_head_is_the_layer_that_gives_the_logit(arch: str) -> None:
+    _, head = find_head(build_network(arch, 64))
+    assert head.out_features == 1

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,10 @@ README = (ROOT / "README.md").read_text("utf-8")
 FIGURES = json.loads((ROOT / "metrics/evaluate/metrics.json").read_text())
 
 
-def commands(section: str) -> list[str]:
-    """The lines of the first block of commands under a heading, without their comments."""
-    block = README.split(f"## {section}\n")[1].split("```bash\n")[1].split("```")[0]
-    return [line.split("#")[0].strip() for line in block.splitlines()]
+def commands(section: str, block: int = 0) -> list[str]:
+    """The lines of a block of commands under a heading, without their comments."""
+    text = README.split(f"## {section}\n")[1].split("\n## ")[0].split("```bash\n")[1 + block].split("```")[0]
+    return [line.split("#")[0].strip() for line in text.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +58,57 @@ def test_the_commands_typed_in_order_do_what_they_say(scratch: Scratch) -> None:
 
 
 def test_the_commands_to_change_and_compare_do_too(scratch: Scratch) -> None:
-    *_, back = commands("Change it, compare it")
-    for line in commands("Change it, compare it"):
+    *change, back, compare = commands("Change it, compare it")
+    assert stages_run(scratch.run(change[0])) == ["train", "evaluate", "explain", "report"]
+    for line in change[1:]:
         scratch.run(line)
     assert "git restore" in back
+    scratch.run(back)
     assert scratch.run("git status --porcelain") == ""
     assert stages_run(scratch.run("uv run dvc repro")) == []
+    verdict = scratch.run(compare)
+    assert re.search(r"^ *flips +1 +\d+ .* (better|worse|no difference shown)$", verdict, re.MULTILINE)
+    assert "flips: train.augment=flips (flips)" in verdict
+
+
+def test_folds_by_a_loop_are_pooled_and_compared(scratch: Scratch) -> None:
+    lines = [
+        line.replace("0 1 2 3 4", "0 1").replace("{0,1,2,3,4}", "{0,1}")
+        for line in commands("Change it, compare it", 1)
+    ]
+    *loops, compare = lines
+    for loop in loops:
+        scratch.run(loop)
+    scratch.run("git restore . && uv run dvc checkout")
+    table = scratch.run(f"bash -c '{compare}'")
+    assert re.search(r"^\| base-0 \| 2 \| \d+ \|", table, re.MULTILINE)
+    assert re.search(r"^\| flips-0 \| 2 \| .* (better|worse|no difference shown) \|$", table, re.MULTILINE)
+
+
+def test_seeds_by_the_queue_run_beside_the_workspace(scratch: Scratch) -> None:
+    queue, start, status = commands("Change it, compare it", 2)
+    scratch.run(queue.replace("range(0,5)", "range(1,3)"))
+    scratch.run(f"{start} > /dev/null 2>&1")
+    deadline = time.monotonic() + 300
+    while len(re.findall("Success|Failed", output := scratch.run(status))) < 2:
+        assert time.monotonic() < deadline, output
+        time.sleep(2)
+    assert output.count("Success") == 2, output
+    assert "HEAD" in scratch.run("uv run malaria compare HEAD seeds-1 seeds-2")
+    assert scratch.run("git diff") == ""
+
+
+@pytest.mark.parametrize(
+    ("revisions", "message"),
+    [
+        ("nope", "nope: no such revision; `dvc exp list` and `git log` name those there are"),
+        ("HEAD $(git rev-list --max-parents=0 HEAD)", "its predictions cannot be read"),
+    ],
+)
+def test_a_revision_that_cannot_be_compared_is_named(revisions: str, message: str, scratch: Scratch) -> None:
+    output = scratch.run(f"uv run malaria compare {revisions}", status=1)
+    assert message in output
+    assert "Traceback" not in output
 
 
 def test_the_leak_is_measured_by_one_command(scratch: Scratch) -> None:
@@ -86,6 +132,9 @@ def test_the_notebook_is_one_line_of_params_that_are_accepted(tmp_path: Path) ->
     assert params.split.by == "cell"
     assert params.train == Train(
         arch="simple_cnn",
+        pretrained=False,
+        weights=None,
+        freeze=0,
         color="keep",
         augment="none",
         epochs=5,

@@ -165,3 +165,12 @@ def test_evidence_lies_where_it_is_and_the_rest_of_the_cell_is_grey() -> None:
 def test_a_large_cell_is_shown_smaller() -> None:
     assert pictures.shrink(Image.new("RGB", (394, 200))).size == (128, 65)
     assert pictures.shrink(Image.new("RGB", (40, 60))).size == (40, 60)
+
+
+def test_cells_are_tiled_column_by_column() -> None:
+    cells = np.zeros((2, 3, 8, 8, 3), np.uint8)
+    cells[1, 2] = 255
+    tiled = np.asarray(pictures.tile(cells, side=4))
+    assert tiled.shape == (12, 8, 3)
+    assert (tiled[8:, 4:] == 255).all()
+    assert tiled.sum() == 255 * 3 * 16

@@ -42,7 +42,7 @@ def with_params(**changes: object) -> Train:
 
 def run(params: Train, cells: Cells, precision: str = "fp32") -> tuple[torch.nn.Module, list[dict[str, float]]]:
     torch.manual_seed(params.seed)
-    model = build_model(params.arch, 32, params.color, 0.5, 0.5)
+    model = build_model(params.arch, 32, params.color, (0.5,) * 3, (0.5,) * 3)
     return model, list(train_epochs(model, cells, params, precision))
 
 

@@ -11,7 +11,7 @@ CELLS = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 def test_any_way_up_gives_the_same_logit_as_no_network_alone_does() -> None:
     torch.manual_seed(0)
-    model = build_model("small_resnet", 32, "keep", 0.5, 0.5).eval()
+    model = build_model("small_resnet", 32, "keep", (0.5,) * 3, (0.5,) * 3).eval()
     views = EightViews(model)
     with torch.inference_mode():
         expected = views(CELLS)
