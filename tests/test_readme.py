@@ -38,7 +38,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
 
 
 def test_the_commands_typed_in_order_do_what_they_say(scratch: Scratch) -> None:
-    install, synthetic, back, tests, repro, epochs, diff = commands("Run it")
+    install, synthetic, back, tests, repro, epochs, diff, restore = commands("Run it")
     assert install == "pip install uv"
     assert tests == "uv run pytest"  # which this is part of
 
@@ -55,6 +55,8 @@ def test_the_commands_typed_in_order_do_what_they_say(scratch: Scratch) -> None:
     assert "train.epochs=10" in epochs
     assert stages_run(scratch.run(epochs)) == ["train", "evaluate", "explain", "report"]
     assert "train.loss" in scratch.run(diff)
+    scratch.run(restore)
+    assert scratch.run("git status --porcelain") == ""
 
 
 def test_the_commands_to_change_and_compare_do_too(scratch: Scratch) -> None:
