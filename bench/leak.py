@@ -27,7 +27,7 @@ def run(by: str, fold: int) -> pd.DataFrame:
     params = f"-S split.by={by} -S split.fold={fold}".split()
     done = subprocess.run(["dvc", "exp", "run", "--temp", "-n", name, *params, "evaluate"], stdout=sys.stderr)
     if done.returncode:
-        raise SystemExit(f"{name} failed, see above; --temp runs what is committed or at least known to Git")
+        raise SystemExit(f"{name} failed, see above; files that Git does not know are not part of it: git add them")
     with dvc.api.open("data/predictions.csv", rev=name) as file:
         predictions = pd.read_csv(file)
     return predictions[predictions.split == "test"].assign(side=by)
