@@ -5,6 +5,7 @@ cell gives one that could have been seen. What is turned in from outside is blac
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -12,11 +13,19 @@ from torch.nn.functional import affine_grid, grid_sample
 
 SHEAR, ZOOM, SHIFT = 0.1, 0.15, 0.05  # ratio; ratio; share of the side: each -x .. x
 BRIGHTNESS, CONTRAST, SATURATION, TINT = 0.2, 0.2, 0.2, 0.08  # factors 1-x .. 1+x; tint a channel
+OPERATIONS, MAGNITUDE = 2, 5  # of randaugment: how many of torchvision's a cell, and how strong, 0 .. 30
+
+Change = Callable[[Tensor, Generator], Tensor]
+Mix = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
 
 
-def augment(batch: Tensor, policy: str, random: Generator) -> Tensor:
-    """Apply a policy of AUGMENTATIONS to (N, 3, H, W) floats in 0..1; the same shape and range comes back."""
-    return AUGMENTATIONS[policy](batch, random)
+def augment(batch: Tensor, labels: Tensor, policy: str, random: Generator) -> tuple[Tensor, Tensor]:
+    """Apply a policy of AUGMENTATIONS to (N, 3, H, W) floats in 0..1 and (N,) labels in 0..1.
+
+    The same shapes and ranges come back; only a policy that mixes cells changes the labels.
+    """
+    chosen = AUGMENTATIONS[policy]
+    return chosen.mix(chosen.change(batch, random), labels, random)
 
 
 def _none(batch: Tensor, random: Generator) -> Tensor:
@@ -39,6 +48,17 @@ def _full(batch: Tensor, random: Generator) -> Tensor:
     batch = _flips_and_color(batch, random)
     half = (len(batch) + 1) // 2
     return torch.cat([_affine(batch[:half], random), batch[half:]])
+
+
+def _flips_and_randaugment(batch: Tensor, random: Generator) -> Tensor:
+    """torchvision's RandAugment (Cubuk et al., 2020), drawn once for each eighth of the batch."""
+    from torchvision.transforms.v2 import RandAugment  # a second, which only this policy needs
+
+    randaugment = RandAugment(OPERATIONS, MAGNITUDE)
+    batch = _flips(batch, random)
+    with torch.random.fork_rng():  # it draws from torch's own random numbers
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=random, device=random.device)))
+        return torch.cat([randaugment(part) for part in batch.chunk(8)])
 
 
 def _coin(random: Generator, n: int) -> Tensor:
@@ -67,22 +87,59 @@ def _affine(batch: Tensor, random: Generator) -> Tensor:
 
 
 def _color(batch: Tensor, random: Generator) -> Tensor:
-    """Change saturation, contrast and the brightness of each channel; black stays black."""
+    """Change saturation, contrast and the brightness of each channel; black stays black.
+
+    saturation scales the distance from gray, contrast that from the cell's mean gray, gain the channel: together one
+    3 x 3 matrix and one offset a cell, so that the pixels are passed over once.
+    """
     n = len(batch)
-    saturation = 1 + _uniform(random, SATURATION, n, 1, 1, 1)
-    contrast = 1 + _uniform(random, CONTRAST, n, 1, 1, 1)
-    gain = 1 + _uniform(random, BRIGHTNESS, n, 1, 1, 1) + _uniform(random, TINT, n, 3, 1, 1)
-    cell = batch.amax(1, keepdim=True) > 0
-    gray = batch.mean(1, keepdim=True)
-    level = gray.sum((2, 3), keepdim=True) / cell.sum((2, 3), keepdim=True).clamp(min=1)
-    batch = gray + (batch - gray) * saturation
-    batch = level + (batch - level) * contrast
-    return (batch * gain * cell).clamp(0, 1)
+    saturation = 1 + _uniform(random, SATURATION, n, 1, 1)
+    contrast = 1 + _uniform(random, CONTRAST, n, 1, 1)
+    gain = 1 + _uniform(random, BRIGHTNESS, n, 1, 1) + _uniform(random, TINT, n, 3, 1)
+    pixels = batch.flatten(2)
+    gray = pixels.mean(1, keepdim=True)
+    cell = gray > 0
+    level = gray.sum(2, keepdim=True) / cell.sum(2, keepdim=True).clamp(min=1)
+    matrix = gain * contrast * (saturation * torch.eye(3, device=batch.device) + (1 - saturation) / 3)
+    changed = torch.baddbmm(gain * (1 - contrast) * level, matrix, pixels).clamp_(0, 1) * cell
+    return changed.view_as(batch)
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
-    "none": _none,
-    "flips": _flips,
-    "color": _flips_and_color,
-    "full": _full,
+def _unmixed(batch: Tensor, labels: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
+    return batch, labels
+
+
+def _mixup(batch: Tensor, labels: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
+    """Each cell fades into another, which has any share from none to all (Zhang et al., 2018, at alpha 1)."""
+    share = torch.rand(len(batch), generator=random, device=random.device)
+    return batch.lerp(batch.flip(0), share.view(-1, 1, 1, 1)), labels.lerp(labels.flip(0), share)
+
+
+def _cutmix(batch: Tensor, labels: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
+    """A square of each cell is taken from another, at one place a batch (Yun et al., 2019, at alpha 1)."""
+    height, width = batch.shape[2:]
+    area, y, x = torch.rand(3, generator=random, device=random.device).tolist()
+    tall, wide = round(height * area**0.5), round(width * area**0.5)
+    top, left = round(y * (height - tall)), round(x * (width - wide))
+    mixed = batch.clone()
+    mixed[:, :, top : top + tall, left : left + wide] = batch.flip(0)[:, :, top : top + tall, left : left + wide]
+    return mixed, labels.lerp(labels.flip(0), tall * wide / (height * width))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What a policy does to each cell, then how it mixes the cells of a batch."""
+
+    change: Change
+    mix: Mix = _unmixed
+
+
+AUGMENTATIONS = {
+    "none": Augmentation(_none),
+    "flips": Augmentation(_flips),
+    "color": Augmentation(_flips_and_color),
+    "full": Augmentation(_full),
+    "randaugment": Augmentation(_flips_and_randaugment),
+    "mixup": Augmentation(_full, _mixup),
+    "cutmix": Augmentation(_full, _cutmix),
 }

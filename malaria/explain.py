@@ -75,8 +75,8 @@ def explain_cells(model: nn.Module, cells: Tensor, examples: pd.DataFrame) -> Te
 def show_augmentation(cells: Tensor, policy: str) -> Tensor:
     """Cells (N, size, size, 3) uint8 and AUGMENTED draws of a policy: (N, 1 + AUGMENTED, size, size, 3) uint8."""
     random = torch.Generator(cells.device).manual_seed(0)
-    batch = to_floats(cells)
-    draws = [batch, *(augment(batch, policy, random) for _ in range(AUGMENTED))]
+    batch, labels = to_floats(cells), torch.ones(len(cells), device=cells.device)
+    draws = [batch, *(augment(batch, labels, policy, random)[0] for _ in range(AUGMENTED))]
     return (torch.stack(draws, 1) * 255).round().byte().permute(0, 1, 3, 4, 2)
 
 

@@ -64,8 +64,8 @@ class Trainer:
 
     def step(self, rows: Tensor) -> None:
         """One step of the optimizer on a batch of cells."""
-        labels = self.cells.labels[rows]
-        batch = augment(to_floats(self.cells.pixels[rows]), self.params.augment, self.random)
+        batch, labels = to_floats(self.cells.pixels[rows]), self.cells.labels[rows]
+        batch, labels = augment(batch, labels, self.params.augment, self.random)
         self.model.train()
         with autocast(batch.device, self.precision):
             logits = self.model(batch).float()
@@ -76,7 +76,7 @@ class Trainer:
         self.optimizer.step()
         self.schedule.step()
         self.losses.append(loss.detach())
-        self.hits.append(((logits > 0) == (labels > 0)).float().mean())
+        self.hits.append(((logits > 0) == (labels > 0.5)).float().mean())
 
     def train_figures(self) -> dict[str, float]:
         """Mean loss and accuracy over the (augmented) batches since the last call."""
@@ -104,9 +104,9 @@ def make_optimizer(model: nn.Module, params: Train) -> optim.Optimizer:
     """The optimizer that params name, over all weights."""
     match params.optimizer:
         case "adam":
-            return optim.Adam(model.parameters(), params.lr, weight_decay=params.weight_decay)
+            return optim.Adam(model.parameters(), params.lr, weight_decay=params.weight_decay, fused=True)
         case "adamw":
-            return optim.AdamW(model.parameters(), params.lr, weight_decay=params.weight_decay)
+            return optim.AdamW(model.parameters(), params.lr, weight_decay=params.weight_decay, fused=True)
         case "sgd":
             return optim.SGD(model.parameters(), params.lr, 0.9, weight_decay=params.weight_decay, nesterov=True)
 

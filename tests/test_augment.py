@@ -7,8 +7,16 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from malaria.augment import AUGMENTATIONS, augment
+from malaria import augment as augmentation
+from malaria.augment import AUGMENTATIONS
 from malaria.params import Train
+
+LABELS = (torch.arange(40) % 2).float()
+
+
+def augment(batch: Tensor, policy: str, random: Generator) -> Tensor:
+    """The pictures alone."""
+    return augmentation.augment(batch, LABELS[: len(batch)], policy, random)[0]
 
 
 def random(seed: int = 0) -> Generator:
@@ -90,3 +98,39 @@ def test_full_keeps_the_cell_in_view_and_about_as_bright(batch: Tensor) -> None:
     ratio = changed.sum((1, 2, 3)) / batch.sum((1, 2, 3))
     assert ratio.min() > 0.4
     assert ratio.max() < 2.5
+
+
+@pytest.mark.parametrize("policy", ["none", "flips", "color", "full", "randaugment"])
+def test_what_mixes_no_cells_leaves_the_labels(policy: str, batch: Tensor) -> None:
+    assert torch.equal(augmentation.augment(batch, LABELS, policy, random())[1], LABELS)
+
+
+@pytest.mark.parametrize("mix", [augmentation._mixup, augmentation._cutmix])
+def test_labels_are_mixed_in_the_shares_in_which_the_cells_are(mix: augmentation.Mix) -> None:
+    """Cells as bright as their label: so must be their mixtures."""
+    cells = LABELS.view(-1, 1, 1, 1).expand(-1, 3, 32, 32)
+    seen = []
+    for seed in range(20):
+        mixed, labels = mix(cells, LABELS, random(seed))
+        assert torch.allclose(mixed.mean((1, 2, 3)), labels, atol=1e-6)
+        seen.append(labels)
+    shares = torch.stack(seen)
+    assert shares.min() < 0.1
+    assert shares.max() > 0.9
+    assert ((shares > 0.3) & (shares < 0.7)).any()
+
+
+def test_cutmix_takes_a_square_whole(batch: Tensor) -> None:
+    mixed, _ = augmentation._cutmix(batch, LABELS, random(1))
+    taken = (mixed != batch).any(1) & (mixed == batch.flip(0)).all(1)
+    kept = (mixed == batch).all(1)
+    assert taken.any()
+    assert (taken | kept).all()
+
+
+def test_randaugment_leaves_torchs_own_random_numbers_alone(batch: Tensor) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    augment(batch, "randaugment", random())
+    assert torch.equal(torch.rand(1), expected)
