@@ -56,18 +56,18 @@ def _repeats(run: Run, other: Run) -> bool:
 def compare_variants(variants: Sequence[Sequence[Run]]) -> pd.DataFrame:
     """A row a variant: its figures with intervals, pooled over its runs, and how it differs from the first.
 
-    The columns are variant (its first run), runs, cells, the SHOWN figures with _low and _high, accuracy_mean and
-    accuracy_sd over the runs, and for all but the first difference (of accuracy) with _low and _high, auc_difference
+    The columns are variant (its first run), runs, cells, the SHOWN figures with _low and _high, and with _mean and _sd
+    over the runs, and for all but the first difference (of accuracy) with _low and _high, auc_difference
     likewise, shared (cells that both tested), mcnemar_p and verdict. NaN or None is what cannot be told.
     """
     first = _pool(variants[0])
     rows = []
     for number, runs in enumerate(variants):
         pooled = _pool(runs)
-        accuracies = [judge_calls(run.cells, run.cells.threshold.to_numpy()).accuracy.iloc[0] for run in runs]
+        each = pd.concat([_judge(run.cells) for run in runs])
         row = {"variant": runs[0].name, "runs": len(runs), "cells": len(pooled)}
         row |= judge_variant(pooled)
-        row |= {"accuracy_mean": np.mean(accuracies), "accuracy_sd": pd.Series(accuracies).std()}
+        row |= each.mean().add_suffix("_mean").to_dict() | each.std().add_suffix("_sd").to_dict()
         rows.append(row | (compare_pair(first, pooled) if number else {}))
     return pd.DataFrame(rows, columns=[*rows[0], *DIFFERENCES])
 

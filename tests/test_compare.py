@@ -105,6 +105,7 @@ def test_folds_are_pooled_and_their_spread_is_told() -> None:
     row = compare_variants([folds]).iloc[0]
     assert (row.runs, row.cells, row.accuracy) == (2, 400, 0.875)
     assert (row.accuracy_mean, row.accuracy_sd) == pytest.approx((0.875, 0.125 * 2**0.5))
+    assert (row.sensitivity_mean, row.sensitivity_sd) == pytest.approx((0.75, 0.25 * 2**0.5))
 
 
 def test_only_cells_that_both_tested_are_compared_and_each_counts_once() -> None:

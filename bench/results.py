@@ -1,0 +1,139 @@
+"""Which variant is better? `uv run python bench/results.py [TABLE...] [--fold N...]` measures docs/RESULTS.md.
+
+Runs the variants of the tables named, or of all, as experiments `TABLE-VARIANT-FOLD`, and compares each with the first
+of its table as `malaria compare` does. What has run before comes from the cache. Writes docs/results/TABLE.csv, every
+figure and the minutes that training took here, and its short form into docs/RESULTS.md; with other folds than the
+table's own (--fold), only prints.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from malaria.cli import shorten, to_markdown
+from malaria.compare import compare_variants
+from malaria.experiments import read_run
+
+PAGE, FOLDER = Path("docs/RESULTS.md"), Path("docs/results")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Variants by name, each the params in which it differs from params.yaml, and the folds that each is run on."""
+
+    variants: dict[str, str]
+    folds: tuple[int, ...] = (0,)
+
+
+def _network(arch: str, size: int) -> dict[str, str]:
+    """A few epochs, which two cores can afford; at the usual learning rate, but for the default, which was tuned."""
+    rate = "" if arch == "small_resnet" else " train.lr=1e-3"
+    return {f"{arch}-{size}": f"train.arch={arch} preprocess.size={size} train.epochs=3{rate}"}
+
+
+POLICIES = ("full", "none", "flips", "color", "randaugment", "mixup", "cutmix")
+
+TABLES = {
+    "folds": Table({"default": ""}, folds=(0, 1, 2, 3, 4)),
+    "augmentation": Table({policy: f"train.epochs=6 train.augment={policy}" for policy in POLICIES}),
+    "architectures": Table(
+        _network("small_resnet", 64)
+        | _network("simple_cnn", 64)
+        | _network("mobilenet_v3_small", 64)
+        | _network("resnet18", 64)
+        | _network("efficientnet_b0", 64)
+        | _network("small_resnet", 128)
+        | _network("mobilenet_v3_small", 128)
+    ),
+}
+
+
+def measure(name: str, params: str) -> float | None:
+    """Run one experiment, under its name; the minutes that its training took, None where it came from the cache."""
+    subprocess.run(["dvc", "exp", "remove", "-q", name], stderr=subprocess.DEVNULL)  # of an earlier run
+    options = [option for param in params.split() for option in ("-S", param)]
+    began: dict[str, float] = {}
+    command = ["dvc", "exp", "run", "--temp", "-n", name, *options, "evaluate"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout or ():
+            print(line, end="", file=sys.stderr)
+            if stage := re.match(r"Running stage '(\w+)'", line):
+                began[stage[1]] = time.monotonic()
+    if process.returncode:
+        raise SystemExit(f"{name} failed, see above; files that Git does not know are not part of it: git add them")
+    return (began["evaluate"] - began["train"]) / 60 if {"evaluate", "train"} <= began.keys() else None
+
+
+def compare(title: str, table: Table, folds: tuple[int, ...]) -> pd.DataFrame:
+    """What `malaria compare` says of the variants of a table, with their params and the minutes of a training."""
+    runs, minutes = [], []
+    for variant, params in table.variants.items():
+        names = {fold: f"{title}-{variant}-{fold}" for fold in folds}
+        took = pd.Series([measure(name, f"{params} split.fold={fold}") for fold, name in names.items()], dtype=float)
+        runs.append([read_run(name) for name in names.values()])
+        minutes.append(took.mean())
+    compared = compare_variants(runs).assign(variant=table.variants.keys(), minutes=minutes)
+    compared.insert(1, "params", table.variants.values())
+    return compared
+
+
+def remember_minutes(compared: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Those measured before, where nothing was trained this time."""
+    if path.exists():
+        before = read_table(path).set_index("variant").minutes
+        compared["minutes"] = compared.minutes.fillna(compared.variant.map(before))
+    return compared
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table as it was written; what is empty in it is NaN but for the params."""
+    return pd.read_csv(path, converters={"params": str})
+
+
+def render(compared: pd.DataFrame) -> str:
+    """The short form in Markdown."""
+    short = shorten(compared)
+    short.insert(1, "params", [f"`{params}`" if params else "" for params in compared.params])
+    short["minutes"] = ["" if pd.isna(minutes) else f"{minutes:.1f}" for minutes in compared.minutes]
+    return to_markdown(short)
+
+
+def publish(title: str, text: str, page: str) -> str:
+    """The page with the table between the marks that bear its title.
+
+    Raises:
+        ValueError: it has no such marks.
+    """
+    marks = f"<!-- {title} -->\n", "\n<!-- end -->"
+    before, found, rest = page.partition(marks[0])
+    if not found:
+        raise ValueError(
+            f"{PAGE}: no place for the table: write <!-- {title} --> and <!-- end --> on lines of their own"
+        )
+    return before + marks[0] + text + marks[1] + rest.partition(marks[1])[2]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], metavar="TABLE", help=", ".join(TABLES))
+    parser.add_argument("--fold", type=int, nargs="+", metavar="N", help="on these folds, and only print")
+    options = parser.parse_args()
+    for title in options.tables or TABLES:
+        compared = compare(title, TABLES[title], tuple(options.fold or TABLES[title].folds))
+        if not options.fold:
+            path = FOLDER / f"{title}.csv"
+            compared = remember_minutes(compared, path)
+            compared.to_csv(path, index=False, float_format="%.5g", lineterminator="\n")
+            compared = read_table(path)
+            PAGE.write_text(publish(title, render(compared), PAGE.read_text("utf-8")), "utf-8")
+        print(render(compared))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""docs/RESULTS.md says what was measured, and its commands are accepted."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+from dvc.utils.hydra import apply_overrides
+
+from bench.results import FOLDER, PAGE, TABLES, publish, read_table, remember_minutes, render
+from malaria.params import load_params
+
+RESULTS = (ROOT / PAGE).read_text("utf-8")
+
+
+@pytest.mark.parametrize("title", TABLES)
+def test_each_table_is_the_short_form_of_what_was_measured(title: str) -> None:
+    measured = read_table(ROOT / FOLDER / f"{title}.csv")
+    assert measured.variant.tolist() == list(TABLES[title].variants)
+    assert measured.params.tolist() == list(TABLES[title].variants.values())
+    assert (measured.runs == len(TABLES[title].folds)).all()
+    assert publish(title, render(measured), RESULTS) == RESULTS
+
+
+def test_every_csv_is_of_a_table() -> None:
+    assert {path.stem for path in (ROOT / FOLDER).glob("*.csv")} == set(TABLES)
+
+
+@pytest.mark.parametrize("params", sorted({params for table in TABLES.values() for params in table.variants.values()}))
+def test_the_params_of_every_variant_are_accepted(params: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    apply_overrides(tmp_path / "params.yaml", params.split())  # as `dvc exp run` does it
+    load_params(tmp_path / "params.yaml")
+
+
+def test_a_table_takes_the_place_between_its_marks() -> None:
+    page = "a\n<!-- one -->\nold\nolder\n<!-- end -->\nb\n<!-- two -->\nother\n<!-- end -->\n"
+    assert publish("one", "new", page) == page.replace("old\nolder", "new")
+    assert publish("two", "new", page) == page.replace("other", "new")
+    with pytest.raises(ValueError, match="no place for the table: write <!-- three -->"):
+        publish("three", "new", page)
+
+
+def test_what_comes_from_the_cache_keeps_the_minutes_it_once_took(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    fresh = pd.DataFrame({"variant": ["a", "b", "c"], "minutes": [1.5, None, None]})
+    assert remember_minutes(fresh.copy(), path).minutes.isna().sum() == 2
+    pd.DataFrame({"variant": ["b", "a"], "params": ["", ""], "minutes": [4.0, 9.0]}).to_csv(path, index=False)
+    minutes = remember_minutes(fresh.copy(), path).set_index("variant").minutes
+    assert (minutes["a"], minutes["b"]) == (1.5, 4.0)
+    assert pd.isna(minutes["c"])
+
+
+def test_the_page_names_each_command_that_made_a_table() -> None:
+    assert set(re.findall(r"bench/results\.py ([a-z0-9]+)", RESULTS)) == set(TABLES)
