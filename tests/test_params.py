@@ -39,7 +39,7 @@ def sections(model: type[BaseModel]) -> list[type[BaseModel]]:
 def test_the_repositorys_own_params_are_read() -> None:
     params = load_params(ROOT / "params.yaml")
     assert params.download.source == "nih"
-    assert params.train.lr == pytest.approx(3e-3)
+    assert params.train.lr == pytest.approx(6e-3)
 
 
 def test_no_key_has_a_default_so_that_dvc_tracks_every_value() -> None:
@@ -48,7 +48,7 @@ def test_no_key_has_a_default_so_that_dvc_tracks_every_value() -> None:
 
 @pytest.mark.parametrize("written", ["1e-05", "1e-5", "1E-5", "0.00001"])
 def test_a_small_number_is_a_number_as_dvc_writes_it(written: str, tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text().replace("lr: 3e-3", f"lr: {written}")
+    text = (ROOT / "params.yaml").read_text().replace("lr: 6e-3", f"lr: {written}")
     (tmp_path / "params.yaml").write_text(text)
     assert load_params(tmp_path / "params.yaml").train.lr == 1e-5
 
