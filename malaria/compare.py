@@ -67,7 +67,8 @@ def compare_variants(variants: Sequence[Sequence[Run]]) -> pd.DataFrame:
         each = pd.concat([_judge(run.cells) for run in runs])
         row = {"variant": runs[0].name, "runs": len(runs), "cells": len(pooled)}
         row |= judge_variant(pooled)
-        row |= each.mean().add_suffix("_mean").to_dict() | each.std().add_suffix("_sd").to_dict()
+        spread = [each.mean().add_suffix("_mean"), each.std().add_suffix("_sd")]
+        row |= {str(name): value for name, value in pd.concat(spread).items()}
         rows.append(row | (compare_pair(first, pooled) if number else {}))
     return pd.DataFrame(rows, columns=[*rows[0], *DIFFERENCES])
 
