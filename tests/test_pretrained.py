@@ -104,7 +104,7 @@ def test_our_own_networks_have_none() -> None:
         load_pretrained("small_resnet", None)
 
 
-@pytest.mark.parametrize("changes", [{"weights": "a.pth"}, {"freeze": 1}, {"pretrained": True, "freeze": 18}])
+@pytest.mark.parametrize("changes", [{"weights": "a.pth"}, {"freeze": 1}, {"pretrained": True, "freeze": 24}])
 def test_params_that_contradict_each_other_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="freeze"):
         params(**changes)
