@@ -1,13 +1,16 @@
 """The pipeline as DVC runs it: what each stage depends on, what reruns when, and the same bytes each time."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from closure import closure
 from conftest import ROOT
+from dvc_data.hashfile.meta import Meta
 from ruamel.yaml import YAML
 from scratch import Scratch, stages_run
 
@@ -87,11 +90,36 @@ def test_another_fold_decodes_nothing_again(scratch: Scratch) -> None:
     scratch.run("git restore . && uv run dvc checkout")
 
 
+def test_another_size_decodes_all_cells_again(scratch: Scratch) -> None:
+    output = scratch.run("uv run dvc exp run -S preprocess.size=48")
+    assert stages_run(output) == ["preprocess", "train", "evaluate", "explain", "report"]
+    assert np.load(scratch.path / "data/cells.npy", mmap_mode="r").shape[1:] == (48, 48, 3)
+    scratch.run("git restore . && uv run dvc checkout")
+
+
+def test_no_param_is_tracked_under_a_name_that_the_run_cache_overlooks(scratch: Scratch) -> None:
+    lock = YAML(typ="safe", pure=True).load(scratch.path / "dvc.lock")["stages"].values()
+    assert "preprocess.size" in (tracked := set().union(*(_keys(stage.get("params", {})) for stage in lock)))
+    assert not tracked & {Meta.PARAM_SIZE, Meta.PARAM_NFILES}
+
+
+def _keys(tree: dict[str, Any]) -> set[str]:
+    """Those of a tree at every depth."""
+    return tree.keys() | set().union(*(_keys(below) for below in tree.values() if isinstance(below, dict)))
+
+
 def test_a_clean_clone_says_whether_the_lock_is_current(scratch: Scratch, tmp_path: Path) -> None:
     clone = f"rm -rf '{tmp_path}/clone' && git clone -q . '{tmp_path}/clone' && cd '{tmp_path}/clone' && "
     scratch.run(clone + "uv run dvc repro --dry --allow-missing")
     stale = "sed -i 's/epochs: 1/epochs: 3/' params.yaml && uv run dvc repro --dry --allow-missing"
     assert "train" in scratch.run(clone + stale, status=255)
+
+
+@pytest.mark.parametrize(("stage", "needed"), [("split", "pandas"), ("preprocess", "PIL.Image"), ("report", "jinja2")])
+def test_a_stage_that_runs_no_network_does_not_wait_for_torch(stage: str, needed: str, scratch: Scratch) -> None:
+    imported = re.findall(r"^import time: .*\| +(\S+)$", scratch.run(f"python -X importtime -m stages.{stage}"), re.M)
+    assert needed in imported
+    assert "torch" not in imported
 
 
 def test_bad_params_are_refused_before_any_work(scratch: Scratch) -> None:
