@@ -11,6 +11,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from malaria.cells import to_floats
+
 SHEAR, ZOOM, SHIFT = 0.1, 0.15, 0.05  # ratio; ratio; share of the side: each -x .. x
 BRIGHTNESS, CONTRAST, SATURATION, TINT = 0.2, 0.2, 0.2, 0.08  # factors 1-x .. 1+x; tint a channel
 OPERATIONS, MAGNITUDE = 2, 5  # of randaugment: how many of torchvision's a cell, and how strong, 0 .. 30
@@ -19,43 +21,40 @@ Change = Callable[[Tensor, Generator], Tensor]
 Mix = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
 
 
-def augment(batch: Tensor, labels: Tensor, policy: str, random: Generator) -> tuple[Tensor, Tensor]:
-    """Apply a policy of AUGMENTATIONS to (N, 3, H, W) floats in 0..1 and (N,) labels in 0..1.
+def augment(cells: Tensor, labels: Tensor, policy: str, random: Generator) -> tuple[Tensor, Tensor]:
+    """Apply a policy of AUGMENTATIONS to (N, H, W, 3) uint8 cells and their (N,) labels in 0..1.
 
-    The same shapes and ranges come back; only a policy that mixes cells changes the labels.
+    Back come (N, 3, H, W) floats in 0..1 and labels, which only a policy that mixes cells changes.
     """
     chosen = AUGMENTATIONS[policy]
+    batch = to_floats(chosen.turn(cells, random))
     return chosen.mix(chosen.change(batch, random), labels, random)
 
 
-def _none(batch: Tensor, random: Generator) -> Tensor:
+def _same(batch: Tensor, random: Generator) -> Tensor:
     return batch
 
 
-def _flips(batch: Tensor, random: Generator) -> Tensor:
-    """One of the eight symmetries of the square for each cell, exactly: no pixel is interpolated."""
-    for dims in ((2,), (3,)):
-        batch = torch.where(_coin(random, len(batch)), batch.flip(dims), batch)
-    return torch.where(_coin(random, len(batch)), batch.transpose(2, 3), batch)
+def _flips(cells: Tensor, random: Generator) -> Tensor:
+    """One of the eight symmetries of the square for each of (N, H, W, 3), exactly: no pixel is interpolated."""
+    for dims in ((1,), (2,)):
+        cells = torch.where(_coin(random, len(cells)), cells.flip(dims), cells)
+    return torch.where(_coin(random, len(cells)), cells.transpose(1, 2), cells)
 
 
-def _flips_and_color(batch: Tensor, random: Generator) -> Tensor:
-    return _color(_flips(batch, random), random)
-
-
-def _full(batch: Tensor, random: Generator) -> Tensor:
-    """Color and flips for all; any turn for the first half of the batch, since interpolation blurs small parasites."""
-    batch = _flips_and_color(batch, random)
+def _color_and_affine(batch: Tensor, random: Generator) -> Tensor:
+    """Color for all; any turn for the first half of the batch alone, since interpolation blurs small parasites."""
+    batch = _color(batch, random)
     half = (len(batch) + 1) // 2
-    return torch.cat([_affine(batch[:half], random), batch[half:]])
+    batch[:half] = _affine(batch[:half], random)
+    return batch
 
 
-def _flips_and_randaugment(batch: Tensor, random: Generator) -> Tensor:
+def _randaugment(batch: Tensor, random: Generator) -> Tensor:
     """torchvision's RandAugment (Cubuk et al., 2020), drawn once for each eighth of the batch."""
     from torchvision.transforms.v2 import RandAugment  # a second, which only this policy needs
 
     randaugment = RandAugment(OPERATIONS, MAGNITUDE)
-    batch = _flips(batch, random)
     with torch.random.fork_rng():  # it draws from torch's own random numbers
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=random, device=random.device)))
         return torch.cat([randaugment(part) for part in batch.chunk(8)])
@@ -128,18 +127,19 @@ def _cutmix(batch: Tensor, labels: Tensor, random: Generator) -> tuple[Tensor, T
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What a policy does to each cell, then how it mixes the cells of a batch."""
+    """What a policy does to each cell, as bytes and then as floats, and how it mixes the cells of a batch."""
 
-    change: Change
+    turn: Change = _same  # a quarter of the memory to move
+    change: Change = _same
     mix: Mix = _unmixed
 
 
 AUGMENTATIONS = {
-    "none": Augmentation(_none),
+    "none": Augmentation(),
     "flips": Augmentation(_flips),
-    "color": Augmentation(_flips_and_color),
-    "full": Augmentation(_full),
-    "randaugment": Augmentation(_flips_and_randaugment),
-    "mixup": Augmentation(_full, _mixup),
-    "cutmix": Augmentation(_full, _cutmix),
+    "color": Augmentation(_flips, _color),
+    "full": Augmentation(_flips, _color_and_affine),
+    "randaugment": Augmentation(_flips, _randaugment),
+    "mixup": Augmentation(_flips, _color_and_affine, _mixup),
+    "cutmix": Augmentation(_flips, _color_and_affine, _cutmix),
 }

@@ -1,4 +1,4 @@
-"""The decoded cells as tensors on one device."""
+"""The decoded cells, of which a batch at a time becomes a tensor."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,24 +9,54 @@ import torch
 from torch import Tensor
 
 
+class CellFile:
+    """The (N, size, size, 3) uint8 cells of a .npy file, indexed as a tensor is: rows are read when asked for.
+
+    A map of the file would do the same, but its pages count as memory of the process: 12 GB at a million cells of
+    64 px. Here what is kept between batches is the system's cache, which gives way when others need the memory.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, path: Path) -> None:
+        mapped = np.load(path, mmap_mode="r")  # for the header, and the check that the file is as long as it says
+        self.shape, self._start, self._bytes = mapped.shape, mapped.offset, mapped[0].nbytes
+        self._file = path.open("rb", buffering=0)
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        cells = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
+        for cell, row in zip(cells.numpy(), rows.tolist(), strict=True):
+            self._file.seek(self._start + row * self._bytes)
+            self._file.readinto(cell)
+        return cells
+
+
 @dataclass(frozen=True)
 class Cells:
     """pixels (N, size, size, 3) uint8, labels (N,) of 0.0 and 1.0, and by the name of each split its rows."""
 
-    pixels: Tensor
+    pixels: Tensor | CellFile
     labels: Tensor
     rows: dict[str, Tensor]
 
 
 def load_cells(path: Path, split: pd.DataFrame, device: torch.device) -> Cells:
-    """The cells of a cells.npy, whose rows are those of split.csv: mapped on the CPU, copied whole to a GPU.
+    """The cells of a cells.npy, whose rows are those of split.csv: left in the file on the CPU, whole on a GPU.
 
     Raises:
         ValueError: the two are not of the same length.
     """
-    pixels = np.load(path, mmap_mode="c")  # "c": torch wants to be allowed to write, the file stays as it is
+    pixels = CellFile(path)
     if len(pixels) != len(split):
         raise ValueError(f"{path} has {len(pixels)} cells and split.csv {len(split)}: run dvc repro preprocess")
     labels = torch.tensor(split.label.to_numpy(), dtype=torch.float32, device=device)
     rows = {name: torch.tensor(np.flatnonzero(split.split == name), device=device) for name in split.split.unique()}
-    return Cells(torch.from_numpy(pixels).to(device), labels, rows)
+    return Cells(pixels if device.type == "cpu" else torch.from_numpy(np.load(path)).to(device), labels, rows)
+
+
+def to_floats(cells: Tensor) -> Tensor:
+    """(N, H, W, 3) uint8 as (N, 3, H, W) floats in 0..1."""
+    return cells.permute(0, 3, 1, 2).contiguous().float().div_(255)  # augmentation is faster channels first

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from malaria.augment import augment
+from malaria.cells import to_floats
 from malaria.evaluation import find_mistakes
-from malaria.inference import to_floats
 from malaria.model_files import Recipe, build_network
 
 COARSEST = 8  # maps of fewer pixels a side cannot say where in the cell
@@ -75,8 +75,8 @@ def explain_cells(model: nn.Module, cells: Tensor, examples: pd.DataFrame) -> Te
 def show_augmentation(cells: Tensor, policy: str) -> Tensor:
     """Cells (N, size, size, 3) uint8 and AUGMENTED draws of a policy: (N, 1 + AUGMENTED, size, size, 3) uint8."""
     random = torch.Generator(cells.device).manual_seed(0)
-    batch, labels = to_floats(cells), torch.ones(len(cells), device=cells.device)
-    draws = [batch, *(augment(batch, labels, policy, random)[0] for _ in range(AUGMENTED))]
+    labels = torch.ones(len(cells), device=cells.device)
+    draws = [to_floats(cells), *(augment(cells, labels, policy, random)[0] for _ in range(AUGMENTED))]
     return (torch.stack(draws, 1) * 255).round().byte().permute(0, 1, 3, 4, 2)
 
 

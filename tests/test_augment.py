@@ -15,8 +15,12 @@ LABELS = (torch.arange(40) % 2).float()
 
 
 def augment(batch: Tensor, policy: str, random: Generator) -> Tensor:
-    """The pictures alone."""
-    return augmentation.augment(batch, LABELS[: len(batch)], policy, random)[0]
+    """The pictures alone, as floats."""
+    return augmentation.augment(to_bytes(batch), LABELS[: len(batch)], policy, random)[0]
+
+
+def to_bytes(batch: Tensor) -> Tensor:
+    return (batch * 255).round().byte().permute(0, 2, 3, 1)
 
 
 def random(seed: int = 0) -> Generator:
@@ -30,7 +34,7 @@ def batch() -> Tensor:
     disc = (x**2 + y**2 < 0.8).float()
     colors = 0.3 + 0.3 * torch.rand(40, 3, 1, 1, generator=random(7))
     spot = 1 - 0.5 * ((x - 0.4) ** 2 + (y - 0.1) ** 2 < 0.05).float()
-    return colors * disc * spot
+    return (colors * disc * spot * 255).round() / 255
 
 
 def symmetries(cell: Tensor) -> list[Tensor]:
@@ -102,7 +106,7 @@ def test_full_keeps_the_cell_in_view_and_about_as_bright(batch: Tensor) -> None:
 
 @pytest.mark.parametrize("policy", ["none", "flips", "color", "full", "randaugment"])
 def test_what_mixes_no_cells_leaves_the_labels(policy: str, batch: Tensor) -> None:
-    assert torch.equal(augmentation.augment(batch, LABELS, policy, random())[1], LABELS)
+    assert torch.equal(augmentation.augment(to_bytes(batch), LABELS, policy, random())[1], LABELS)
 
 
 @pytest.mark.parametrize("mix", [augmentation._mixup, augmentation._cutmix])
