@@ -120,6 +120,9 @@ def build_network(arch: str, size: int, pretrained: Weights | None = None) -> nn
         return network
     name, head = find_head(network)
     network.set_submodule(name, nn.Linear(head.in_features, 1))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.1  # torch's own; MobileNet's 0.01 still remembers the start after hundreds of steps
     return nn.Sequential(network, nn.Flatten(0))
 
 
