@@ -11,8 +11,11 @@ from malaria.machine import count_cores
 
 
 def pick_device() -> torch.device:
-    """CUDA when there is one, else the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """CUDA when there is one, of several that of this process, else the processor."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))  # torchrun says which
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def describe_device(device: torch.device) -> str:
@@ -45,9 +48,12 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def make_deterministic(seed: int) -> None:
-    """Seed torch and have it take only algorithms that give the same bits each time, on all the cores we may use."""
+    """Seed torch and have it take only algorithms that give the same bits each time, on all the cores we may use.
+
+    Processes that torchrun has started here divide the cores among them.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
-    torch.set_num_threads(count_cores())
+    torch.set_num_threads(max(1, count_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False

@@ -88,6 +88,7 @@ class Train(Section):
     weight_decay: float = Field(ge=0)
     label_smoothing: float = Field(ge=0, lt=0.5)
     precision: Literal["auto", "fp32", "bf16"]
+    devices: int = Field(ge=1)
     seed: Seed
 
     @model_validator(mode="after")

@@ -6,11 +6,12 @@ import torch
 from torch import Generator, Tensor, nn, optim
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from malaria import parallel
 from malaria.augment import augment
 from malaria.cells import Cells
 from malaria.compute import autocast
 from malaria.errors import UserError
-from malaria.inference import predict_logits, to_floats
+from malaria.inference import predict_logits
 from malaria.models import find_head
 from malaria.params import Train
 from malaria.progress import progress
@@ -19,18 +20,20 @@ from malaria.progress import progress
 def train_epochs(model: nn.Module, cells: Cells, params: Train, precision: str) -> Iterator[dict[str, float]]:
     """Train the model in place, yielding the figures of each epoch: lr, and loss and accuracy on train and val.
 
-    Once exhausted, the model holds the weights of the epoch that was best on val: the one of the lowest loss, which
-    says more than accuracy does, that a few borderline cells decide.
+    Of several processes each trains on its share of a batch. Once exhausted, the model holds the weights of the epoch
+    that was best on val: the one of the lowest loss, which says more than accuracy does, that a few borderline cells
+    decide.
 
     Raises:
-        UserError: a loss is not a number any more.
+        UserError: a loss is not a number any more, or a batch cannot be shared.
     """
     steps = max(1, len(cells.rows["train"]) // params.batch_size)  # an epoch; what is left over waits for the next
     trainer = Trainer(model, cells, params, precision, steps * params.epochs)
     lowest, best = float("inf"), model.state_dict()
-    with progress(steps * params.epochs, "training", "batch") as bar:
+    first = parallel.rank() == 0
+    with progress(steps * params.epochs, "training", "batch", hidden=not first) as bar:
         for epoch in range(1, params.epochs + 1):
-            freeze_body(model, frozen=epoch <= params.freeze)
+            trainer.begin_epoch(frozen=epoch <= params.freeze)
             figures = {"lr": float(trainer.schedule.get_last_lr()[0])}
             for rows in trainer.shuffle()[:steps]:
                 trainer.step(rows)
@@ -40,7 +43,8 @@ def train_epochs(model: nn.Module, cells: Cells, params: Train, precision: str) 
             if figures["val/loss"] < lowest:
                 lowest = figures["val/loss"]
                 best = {name: weights.clone() for name, weights in model.state_dict().items()}
-            bar.write(_say(epoch, params.epochs, figures))
+            if first:
+                bar.write(_say(epoch, params.epochs, figures))
             yield figures
     model.load_state_dict(best)
 
@@ -49,12 +53,22 @@ class Trainer:
     """The state of a training: what `step` changes."""
 
     def __init__(self, model: nn.Module, cells: Cells, params: Train, precision: str, steps: int) -> None:
+        if params.batch_size % parallel.world():
+            raise UserError(
+                f"train.batch_size={params.batch_size} cannot be shared by {parallel.world()} devices: take a multiple"
+            )
         self.model, self.cells, self.params, self.precision = model, cells, params, precision
+        self.trained = model
         self.optimizer = make_optimizer(model, params)
         self.schedule = make_schedule(self.optimizer, params, steps)
         self.random = Generator(cells.pixels.device).manual_seed(params.seed)
         self.losses: list[Tensor] = []
         self.hits: list[Tensor] = []
+
+    def begin_epoch(self, frozen: bool) -> None:
+        """Say what is trained: the last layer alone, or all."""
+        freeze_body(self.model, frozen)
+        self.trained = parallel.distribute(self.model)
 
     def shuffle(self) -> tuple[Tensor, ...]:
         """The rows of train in batches of a new random order."""
@@ -63,12 +77,13 @@ class Trainer:
         return torch.split(shuffled, self.params.batch_size)
 
     def step(self, rows: Tensor) -> None:
-        """One step of the optimizer on a batch of cells."""
-        batch, labels = to_floats(self.cells.pixels[rows]), self.cells.labels[rows]
-        batch, labels = augment(batch, labels, self.params.augment, self.random)
+        """One step of the optimizer on a batch of cells, of which this process takes its share."""
+        rows = parallel.share(rows)
+        pixels, labels = self.cells.pixels[rows], self.cells.labels[rows]
+        batch, labels = augment(pixels, labels, self.params.augment, self.random)
         self.model.train()
         with autocast(batch.device, self.precision):
-            logits = self.model(batch).float()
+            logits = self.trained(batch).float()
         smoothing = self.params.label_smoothing
         loss = binary_cross_entropy_with_logits(logits, labels * (1 - smoothing) + smoothing / 2)
         self.optimizer.zero_grad()
@@ -82,12 +97,13 @@ class Trainer:
         """Mean loss and accuracy over the (augmented) batches since the last call."""
         figures = {"train/loss": torch.stack(self.losses).mean(), "train/accuracy": torch.stack(self.hits).mean()}
         self.losses, self.hits = [], []
-        return {key: value.item() for key, value in figures.items()}
+        return {key: parallel.mean(value).item() for key, value in figures.items()}
 
     def validate(self) -> dict[str, float]:
         """Loss and accuracy on val, without augmentation or smoothing."""
         rows = self.cells.rows["val"]
-        logits = predict_logits(self.model, self.cells.pixels, rows, self.precision)
+        part = predict_logits(self.model, self.cells.pixels, parallel.share(rows), self.precision)
+        logits = parallel.gather(part, len(rows))
         labels = self.cells.labels[rows].cpu()
         loss = binary_cross_entropy_with_logits(logits, labels)
         return {"val/loss": loss.item(), "val/accuracy": ((logits > 0) == (labels > 0)).float().mean().item()}

@@ -5,47 +5,76 @@ Writes:   models/model.safetensors: the weights of the epoch with the lowest los
           metrics/train/metrics.json: dvclive's, of the last epoch, with which was best and on what hardware;
           metrics/train/plots/metrics: a table a curve.
 Tuned by: train.* in params.yaml; preprocess.* goes into the recipe.
+
+With train.devices above 1 it starts that many of itself. On several machines, on each of them:
+`torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m stages.train`.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from malaria.params import load_params
+from malaria.params import Params, load_params
+
+if TYPE_CHECKING:
+    import torch
 
 
 def main() -> None:
     """The stage."""
     params = load_params()
 
-    # These take seconds to import, and a mistake in the params should be told at once.
-    import pandas as pd
-    from dvclive import Live
+    # This takes seconds to import, and a mistake in the params should be told at once.
+    from malaria import compute, parallel
 
-    from malaria import compute
+    if params.train.devices > 1 and not parallel.launched():
+        parallel.launch("stages.train", params.train.devices)
+    else:
+        with parallel.joined(device := compute.pick_device()):
+            train(params, device)
+
+
+def train(params: Params, device: "torch.device") -> None:
+    """Train and write; of several processes the first one writes."""
+    import pandas as pd
+
+    from malaria import compute, parallel
     from malaria.cells import load_cells
     from malaria.model_files import build_network, make_recipe, save_weights
     from malaria.models import count_weights
     from malaria.pretrained import load_pretrained
     from malaria.training import train_epochs
 
-    device = compute.pick_device()
     precision = compute.pick_precision(params.train.precision, device)
     compute.make_deterministic(params.train.seed)
     recipe = make_recipe(params.train, params.preprocess, precision)
     pretrained = load_pretrained(params.train.arch, params.train.weights) if params.train.pretrained else None
     model = build_network(recipe, pretrained).to(device)
     cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
+    epochs = train_epochs(model, cells, params.train, precision)
+    if parallel.rank() > 0:
+        for _ in epochs:
+            pass
+        return
     hardware = compute.describe_device(device)
-    print(f"{recipe.arch}: {count_weights(model):,} weights, {precision} on {hardware}")
+    shared = f", {parallel.world()} processes" if parallel.world() > 1 else ""
+    print(f"{recipe.arch}: {count_weights(model):,} weights, {precision} on {hardware}{shared}")
+    record(epochs, hardware + shared)
+    save_weights(Path("models/model.safetensors"), model, recipe)
+
+
+def record(epochs: Iterable[dict[str, float]], hardware: str) -> None:
+    """Have dvclive write the figures of each epoch, as they come."""
+    from dvclive import Live
 
     with Live("metrics/train", dvcyaml=False, save_dvc_exp=False) as live:
         losses = []
-        for figures in train_epochs(model, cells, params.train, precision):
+        for figures in epochs:
             for name, value in figures.items():
                 live.log_metric(name, round(value, 5))
             live.next_step()
             losses.append(figures["val/loss"])
         live.summary.update(best_epoch=losses.index(min(losses)) + 1, hardware=hardware)
-    save_weights(Path("models/model.safetensors"), model, recipe)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""Training on several devices or machines: a process each, and torch's DistributedDataParallel between them.
+
+Each process takes its share of every batch, and gradients are averaged, so a batch has the same cells and the same
+step as on one device. Batch norm is the exception: each process normalises by its own share of a batch, and what it
+remembers for later is from the first process; so leave each some 32 cells or more.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from malaria.errors import UserError
+from malaria.machine import count_cores
+
+TIMEOUT = timedelta(minutes=10)  # how long to wait for another process that is alive and does not answer
+
+
+def launched() -> bool:
+    """Is this one of the processes that `launch` or torchrun started?"""
+    return dist.is_torchelastic_launched()
+
+
+def launch(module: str, devices: int) -> None:
+    """Run `python -m module` in as many processes on this machine, as torchrun does.
+
+    Raises:
+        UserError: there are fewer devices, or a process failed or was killed; the others have then been stopped.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    found, kind = (torch.cuda.device_count(), "GPUs") if torch.cuda.is_available() else (count_cores(), "cores")
+    if devices > found:
+        raise UserError(f"train.devices={devices}: this machine has {found} {kind}; take as many or fewer")
+    config = LaunchConfig(
+        1, 1, devices, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0, run_id="train"
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", module)
+    except ChildFailedError as error:
+        # of several that failed together, one that was killed is the cause
+        failure = min(error.failures.values(), key=lambda of: (of.exitcode >= 0, of.timestamp))
+        how = f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"status {failure.exitcode}, see above"
+        raise UserError(
+            f"training stopped: process {failure.local_rank} of {devices} ended with {how}; the others were stopped too"
+        ) from None
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Within, this process is one of those that were launched, if any were.
+
+    Raises:
+        UserError: another one of them cannot be reached any more.
+    """
+    if not launched():
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        yield
+    except RuntimeError as error:
+        if "gloo" in str(error) or isinstance(error, dist.DistError):
+            raise UserError(f"process {rank()} has lost another one: {error}") from None
+        raise
+    finally:
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Which of the processes this is, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def share(rows: Tensor) -> Tensor:
+    """Those of some rows that are this process's to work on."""
+    return rows[rank() :: world()]
+
+
+def gather(part: Tensor, total: int) -> Tensor:
+    """The results for all rows, of which each process gives those for its share; on the CPU."""
+    if world() == 1:
+        return part
+    parts: list[Tensor] = [part] * world()
+    dist.all_gather_object(parts, part)
+    whole = torch.empty(total, dtype=part.dtype)
+    for first, results in enumerate(parts):
+        whole[first :: world()] = results
+    return whole
+
+
+def mean(value: Tensor) -> Tensor:
+    """The mean of what each process has."""
+    if world() > 1:
+        dist.all_reduce(value)
+    return value / world()
+
+
+def distribute(model: nn.Module) -> nn.Module:
+    """The model with its gradients averaged over the processes; made anew when other weights are to be trained."""
+    return model if world() == 1 else DistributedDataParallel(model)

@@ -1,0 +1,117 @@
+"""Two processes train as one does, and when one of them dies the stage ends and says so."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from scratch import Scratch
+
+from malaria import parallel
+from malaria.machine import count_cores
+
+pytestmark = pytest.mark.skipif(count_cores() < 2, reason="needs two cores")
+
+TRAIN = "python -m stages.train"
+# no batch norm, which sees half a batch, and no Adam, which makes a step of any rounding error
+PLAIN = {
+    "arch: small_resnet": "arch: simple_cnn",
+    "augment: full": "augment: none",
+    "optimizer: adamw": "optimizer: sgd",
+    "precision: auto": "precision: fp32",
+    r"epochs: \d+ ": "epochs: 3 ",
+}
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Scratch:
+    """Drawn cells, ready for training."""
+    scratch = Scratch(tmp_path / "scratch")
+    scratch.set_params({"source: nih ": "source: synthetic "})
+    scratch.run("uv run dvc repro split preprocess")
+    return scratch
+
+
+def test_alone_a_process_has_all_the_work() -> None:
+    rows, value = torch.arange(5), torch.tensor(2.0)
+    assert (parallel.rank(), parallel.world(), parallel.launched()) == (0, 1, False)
+    assert parallel.share(rows).tolist() == rows.tolist() == parallel.gather(rows, 5).tolist()
+    assert parallel.mean(value) == value
+
+
+def test_two_processes_reach_what_one_does(scratch: Scratch) -> None:
+    scratch.set_params(PLAIN)
+    scratch.run(TRAIN)
+    alone, figures = _result(scratch)
+    scratch.set_params({"devices: 1": "devices: 2"})
+    assert "fp32 on 2 cores" in (output := scratch.run(TRAIN))
+    assert ", 2 processes" in output
+    assert output.count("epoch 3/3") == 1
+    together, same_figures = _result(scratch)
+    assert together.keys() == alone.keys()
+    for name, weights in alone.items():
+        torch.testing.assert_close(together[name], weights, rtol=1e-4, atol=1e-5)
+    for name in ("train", "val"):
+        assert same_figures[name]["loss"] == pytest.approx(figures[name]["loss"], abs=1e-4)
+        assert same_figures[name]["accuracy"] == pytest.approx(figures[name]["accuracy"], abs=1e-3)
+
+
+def test_the_default_network_learns_on_two_and_the_first_one_alone_writes(scratch: Scratch) -> None:
+    scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 2 "})
+    scratch.run(TRAIN)
+    assert len(scratch.read("metrics/train/plots/metrics/val/loss.tsv").splitlines()) == 1 + 2
+    assert json.loads(scratch.read("metrics/train/metrics.json"))["hardware"].endswith(", 2 processes")
+    scratch.run("python -m stages.evaluate")
+
+
+def test_a_killed_process_ends_the_stage_and_the_others(scratch: Scratch) -> None:
+    scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 1000 "})
+    command = [sys.executable, "-m", "stages.train"]
+    with subprocess.Popen(command, cwd=scratch.path, stderr=subprocess.PIPE, text=True) as training:
+        _wait_for(scratch.path / "metrics/train/plots/metrics/val/loss.tsv")
+        workers = _children(training.pid)
+        os.kill(workers[1], signal.SIGKILL)
+        _, error = training.communicate(timeout=60)
+    assert training.returncode == 1
+    assert "training stopped: process 1 of 2 ended with signal 9; the others were stopped too" in error
+    assert "Traceback" not in error
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert not (scratch.path / "models/model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"devices: 1": "devices: 99"}, "train.devices=99: this machine has"),
+        ({"devices: 1": "devices: 2", "batch_size: 32": "batch_size: 33"}, "train.batch_size=33 cannot be shared by 2"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(changes: dict[str, str], message: str, scratch: Scratch) -> None:
+    scratch.set_params(changes)
+    output = scratch.run(TRAIN, status=1)
+    assert message in output
+    assert "Traceback" not in output
+
+
+def _result(scratch: Scratch) -> tuple[dict[str, torch.Tensor], dict[str, dict[str, float]]]:
+    weights = load_file(scratch.path / "models/model.safetensors")
+    return weights, json.loads(scratch.read("metrics/train/metrics.json"))
+
+
+def _wait_for(path: Path, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"no {path}"
+        time.sleep(0.1)
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that one has started, oldest first."""
+    listed = subprocess.run(["pgrep", "-P", str(pid), "-f", "stages.train"], capture_output=True, text=True, check=True)
+    return [int(child) for child in listed.stdout.split()]
