@@ -1,4 +1,4 @@
-"""How long does each stage take, and how much memory? `uv run python bench/stages.py [STAGE...]`
+"""How long does each stage take, and how much memory? `uv run python bench/stage_costs.py [STAGE...]`
 
 Runs the stages one after the other on what is in the workspace (so after a `dvc repro`), outside DVC, which afterwards
 finds the same bytes. Memory is the most that one process of the stage held at a time, files mapped into it included.
