@@ -31,8 +31,34 @@ class Table:
     folds: tuple[int, ...] = (0,)
 
 
+NOTEBOOK = (
+    "train.arch=simple_cnn train.color=keep train.augment=none train.epochs=5 train.batch_size=32 train.optimizer=adam "
+    "train.lr=1e-4 train.schedule=constant train.weight_decay=0 train.label_smoothing=0"
+)
+
 TABLES = {
-    "folds": Table({"default": ""}, folds=(0, 1, 2, 3, 4)),
+    "folds": Table({"default": "", "flips": "train.augment=flips"}, folds=(0, 1, 2, 3, 4)),
+    "splits": Table({"by-patient": "", "by-cell": "split.by=cell"}, folds=(0, 1, 2, 3, 4)),
+    "notebook": Table({"default": "", "notebook": NOTEBOOK}),
+    "notebook-by-cell": Table({"default": "split.by=cell", "notebook": f"split.by=cell {NOTEBOOK}"}),
+    "augmentation": Table(
+        {"full": "train.epochs=12"}
+        | {
+            policy: f"train.epochs=12 train.augment={policy}"
+            for policy in ("none", "flips", "color", "randaugment", "mixup", "cutmix")
+        }
+    ),
+    "architectures": Table(
+        {"small_resnet": "train.epochs=3"}
+        | {
+            arch: f"train.epochs=3 train.arch={arch} train.lr=1e-3"
+            for arch in ("simple_cnn", "resnet18", "mobilenet_v3_small", "efficientnet_b0")
+        }
+        | {
+            "small_resnet-128": "train.epochs=3 preprocess.size=128",
+            "simple_cnn-128": "train.epochs=3 train.arch=simple_cnn train.lr=1e-3 preprocess.size=128",
+        }
+    ),
 }
 
 
@@ -92,13 +118,13 @@ def publish(title: str, text: str, page: str) -> str:
     Raises:
         ValueError: it has no such marks.
     """
-    marks = f"<!-- {title} -->\n", "\n<!-- end -->"
+    marks = f"<!-- {title} -->\n", "<!-- end -->"
     before, found, rest = page.partition(marks[0])
     if not found:
         raise ValueError(
             f"{PAGE}: no place for the table: write <!-- {title} --> and <!-- end --> on lines of their own"
         )
-    return before + marks[0] + text + marks[1] + rest.partition(marks[1])[2]
+    return before + marks[0] + text + "\n" + marks[1] + rest.partition(marks[1])[2]
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import ROOT
 from dvc.utils.hydra import apply_overrides
@@ -115,12 +116,12 @@ def test_a_revision_that_cannot_be_compared_is_named(revisions: str, message: st
 
 def test_the_leak_is_measured_by_one_command(scratch: Scratch) -> None:
     (leak,) = commands("Numbers to be trusted")
-    assert leak == "uv run python bench/leak.py 0"
     scratch.run("git commit -q --allow-empty -m 'not what an earlier run of it started from'")
     output = scratch.run(leak)
-    assert re.search(r"^folds 0: \d+ cells tested by patient, \d+ by cell$", output, re.MULTILINE)
-    number = r"[-+]?\d\.\d{4}"
-    assert re.search(rf"^accuracy( +{number} \[{number}, {number}\]){{3}} *$", output, re.MULTILINE), output
+    assert re.search(r"^\| by-patient \|  \| 1 \| \d+ \|", output, re.MULTILINE)
+    assert re.search(
+        r"^\| by-cell \| `split.by=cell` \| 1 \| .* (better|worse|no difference shown)", output, re.MULTILINE
+    )
     assert scratch.run("git diff") == ""
 
 
@@ -163,10 +164,27 @@ def test_the_table_is_that_of_the_last_run() -> None:
 
 
 def test_the_leak_is_that_of_the_last_measurement() -> None:
-    measured = (ROOT / "bench/leak.txt").read_text()
-    assert measured in README
-    gap = float(re.search(r"^accuracy .* \+(\d\.\d{4}) \[\+", measured, re.MULTILINE)[1])  # type: ignore[index]
-    assert f"gains {100 * gap:.2f} points of\naccuracy" in README
+    tables = {name: measured(name) for name in ("splits", "notebook", "notebook-by-cell")}
+    accuracy = {name: 100 * table.accuracy for name, table in tables.items()}
+    by_cell, by_patient = accuracy["notebook-by-cell"]["notebook"], accuracy["notebook"]["notebook"]
+    assert f"Its own recipe calls {by_cell:.1f} % of the cells right" in README
+    assert f"**{by_patient:.1f} %** of those of patients it has not seen" in README
+    ours = accuracy["splits"]
+    assert f"The model here gives {ours['by-cell']:.1f} % and {ours['by-patient']:.1f} %" in README
+    leak = 100 * tables["splits"].loc["by-cell"][["difference", "difference_low", "difference_high"]]
+    assert "it gains {:.2f} points by the leak, 95 % interval {:.2f} to {:.2f}.".format(*leak) in README
+
+
+def test_what_the_example_says_on_the_real_images_is_what_was_measured() -> None:
+    flips = measured("folds").loc["flips"]
+    change, low, high = (f"{100 * flips[name]:+.2f}" for name in ("difference", "difference_low", "difference_high"))
+    said = f"{flips.verdict}, {change} points of accuracy with an interval of {low} to {high}."
+    assert f"On the real images that says: {said}" in README
+
+
+def measured(title: str) -> pd.DataFrame:
+    """A table of docs/results by variant."""
+    return pd.read_csv(ROOT / f"docs/results/{title}.csv").set_index("variant")
 
 
 def test_every_file_that_the_readme_names_is_there() -> None:
