@@ -54,3 +54,15 @@ def test_simple_cnn_is_the_notebooks() -> None:
 def test_the_head_is_the_layer_that_gives_the_logit(arch: str) -> None:
     _, head = find_head(build_network(arch, 64))
     assert head.out_features == 1
+
+
+@pytest.mark.parametrize("arch", ["small_resnet", "resnet18", "mobilenet_v3_small"])
+def test_a_hundred_batches_are_enough_to_be_judged_by(arch: str) -> None:
+    """What batch norm remembers is of these, and no more of its start, by which all cells would look alike."""
+    torch.manual_seed(0)
+    network, batch = build_network(arch, 32), torch.rand(16, 3, 32, 32)
+    with torch.inference_mode():
+        for _ in range(100):
+            trained = network(batch)
+        judged = network.eval()(batch)
+    assert judged.std() > 0.3 * trained.std()
