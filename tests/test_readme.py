@@ -148,6 +148,7 @@ def test_the_notebook_is_one_line_of_params_that_are_accepted(tmp_path: Path) ->
         weight_decay=0,
         label_smoothing=0,
         precision="auto",
+        devices=1,
         seed=0,
     )
 
