@@ -42,19 +42,23 @@ TABLES = {
     "notebook": Table({"default": "", "notebook": NOTEBOOK}),
     "notebook-by-cell": Table({"default": "split.by=cell", "notebook": f"split.by=cell {NOTEBOOK}"}),
     "augmentation": Table(
-        {"full": "train.epochs=12"}
-        | {
-            policy: f"train.epochs=12 train.augment={policy}"
-            for policy in ("none", "flips", "color", "randaugment", "mixup", "cutmix")
+        {
+            "full": "train.epochs=12",
+            "none": "train.epochs=12 train.augment=none",
+            "flips": "train.epochs=12 train.augment=flips",
+            "color": "train.epochs=12 train.augment=color",
+            "randaugment": "train.epochs=12 train.augment=randaugment",
+            "mixup": "train.epochs=12 train.augment=mixup",
+            "cutmix": "train.epochs=12 train.augment=cutmix",
         }
     ),
     "architectures": Table(
-        {"small_resnet": "train.epochs=3"}
-        | {
-            arch: f"train.epochs=3 train.arch={arch} train.lr=1e-3"
-            for arch in ("simple_cnn", "resnet18", "mobilenet_v3_small", "efficientnet_b0")
-        }
-        | {
+        {
+            "small_resnet": "train.epochs=3",
+            "simple_cnn": "train.epochs=3 train.arch=simple_cnn train.lr=1e-3",
+            "resnet18": "train.epochs=3 train.arch=resnet18 train.lr=1e-3",
+            "mobilenet_v3_small": "train.epochs=3 train.arch=mobilenet_v3_small train.lr=1e-3",
+            "efficientnet_b0": "train.epochs=3 train.arch=efficientnet_b0 train.lr=1e-3",
             "small_resnet-128": "train.epochs=3 preprocess.size=128",
             "simple_cnn-128": "train.epochs=3 train.arch=simple_cnn train.lr=1e-3 preprocess.size=128",
         }

@@ -27,7 +27,9 @@ from malaria.archive import cell_names
 from malaria.cells import Cells, load_cells
 from malaria.images import decode_archive
 from malaria.inference import predict_logits
-from malaria.models import build_model, simple_cnn
+from malaria.machine import count_cores
+from malaria.model_files import build_network, make_recipe
+from malaria.models import simple_cnn
 from malaria.params import Train, load_params
 from malaria.splits import assign_splits, describe_cells
 from malaria.training import Trainer
@@ -73,9 +75,10 @@ def notebook(images: ImageFolder, rows: list[int], workers: int) -> Course:
 def pipeline(cells: Cells, params: Train) -> Course:
     """The steps of stages/train.py."""
     compute.make_deterministic(params.seed)
-    model = build_model(params.arch, load_params().preprocess.size, params.color, (0.5,) * 3, (0.5,) * 3)
+    precision = compute.pick_precision(params.precision, cells.labels.device)
+    model = build_network(make_recipe(params, load_params().preprocess, precision))
     steps = len(cells.rows["train"]) // params.batch_size
-    trainer = Trainer(model, cells, params, compute.pick_precision(params.precision, cells.labels.device), steps)
+    trainer = Trainer(model, cells, params, precision, steps)
     for rows in trainer.shuffle()[:steps]:
         trainer.step(rows)
         yield model
@@ -121,7 +124,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="of the notebook's DataLoader (2)")
     parser.add_argument("--seeds", type=int, default=5, help="of this pipeline's training (5)")
     options = parser.parse_args()
-    torch.set_num_threads(compute.count_cores())
+    torch.set_num_threads(count_cores())
     torch.manual_seed(0)
     split = describe_cells(cell_names(CELLS))
     split["split"] = assign_splits(split, "cell", folds=5, fold=0, val=0.125, seed=42).replace("val", "train")
@@ -129,7 +132,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         array = Path(scratch) / "cells.npy"
         began = time.perf_counter()
-        for _ in decode_archive(CELLS, split.name.tolist(), array, 64, "stretch", compute.count_cores()):
+        for _ in decode_archive(CELLS, split.name.tolist(), array, 64, "stretch", count_cores()):
             pass
         decoding = time.perf_counter() - began
         print("this pipeline")

@@ -11,11 +11,10 @@ from malaria.machine import count_cores
 
 
 def pick_device() -> torch.device:
-    """CUDA when there is one, of several that of this process, else the processor."""
+    """CUDA when there is one, of several the one that torchrun gave this process, else the processor."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))  # torchrun says which
-    return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
 def describe_device(device: torch.device) -> str:

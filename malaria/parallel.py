@@ -53,7 +53,7 @@ def launch(module: str, devices: int) -> None:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def process_group(device: torch.device) -> Iterator[None]:
     """Within, this process is one of those that were launched, if any were.
 
     Raises:
@@ -62,6 +62,8 @@ def joined(device: torch.device) -> Iterator[None]:
     if not launched():
         yield
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield
@@ -78,35 +80,35 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def world() -> int:
+def world_size() -> int:
     """How many processes train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def share(rows: Tensor) -> Tensor:
+def shard(rows: Tensor) -> Tensor:
     """Those of some rows that are this process's to work on."""
-    return rows[rank() :: world()]
+    return rows[rank() :: world_size()]
 
 
 def gather(part: Tensor, total: int) -> Tensor:
     """The results for all rows, of which each process gives those for its share; on the CPU."""
-    if world() == 1:
+    if world_size() == 1:
         return part
-    parts: list[Tensor] = [part] * world()
+    parts: list[Tensor] = [part] * world_size()
     dist.all_gather_object(parts, part)
     whole = torch.empty(total, dtype=part.dtype)
     for first, results in enumerate(parts):
-        whole[first :: world()] = results
+        whole[first :: world_size()] = results
     return whole
 
 
 def mean(value: Tensor) -> Tensor:
     """The mean of what each process has."""
-    if world() > 1:
+    if world_size() > 1:
         dist.all_reduce(value)
-    return value / world()
+    return value / world_size()
 
 
 def distribute(model: nn.Module) -> nn.Module:
     """The model with its gradients averaged over the processes; made anew when other weights are to be trained."""
-    return model if world() == 1 else DistributedDataParallel(model)
+    return model if world_size() == 1 else DistributedDataParallel(model)

@@ -53,9 +53,10 @@ class Trainer:
     """The state of a training: what `step` changes."""
 
     def __init__(self, model: nn.Module, cells: Cells, params: Train, precision: str, steps: int) -> None:
-        if params.batch_size % parallel.world():
+        if params.batch_size % parallel.world_size():
             raise UserError(
-                f"train.batch_size={params.batch_size} cannot be shared by {parallel.world()} devices: take a multiple"
+                f"train.batch_size={params.batch_size} cannot be shared by {parallel.world_size()} devices: "
+                "take a multiple"
             )
         self.model, self.cells, self.params, self.precision = model, cells, params, precision
         self.trained = model
@@ -78,7 +79,7 @@ class Trainer:
 
     def step(self, rows: Tensor) -> None:
         """One step of the optimizer on a batch of cells, of which this process takes its share."""
-        rows = parallel.share(rows)
+        rows = parallel.shard(rows)
         pixels, labels = self.cells.pixels[rows], self.cells.labels[rows]
         batch, labels = augment(pixels, labels, self.params.augment, self.random)
         self.model.train()
@@ -102,7 +103,7 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         """Loss and accuracy on val, without augmentation or smoothing."""
         rows = self.cells.rows["val"]
-        part = predict_logits(self.model, self.cells.pixels, parallel.share(rows), self.precision)
+        part = predict_logits(self.model, self.cells.pixels, parallel.shard(rows), self.precision)
         logits = parallel.gather(part, len(rows))
         labels = self.cells.labels[rows].cpu()
         loss = binary_cross_entropy_with_logits(logits, labels)

@@ -30,7 +30,7 @@ def main() -> None:
     if params.train.devices > 1 and not parallel.launched():
         parallel.launch("stages.train", params.train.devices)
     else:
-        with parallel.joined(device := compute.pick_device()):
+        with parallel.process_group(device := compute.pick_device()):
             train(params, device)
 
 
@@ -57,7 +57,7 @@ def train(params: Params, device: "torch.device") -> None:
             pass
         return
     hardware = compute.describe_device(device)
-    shared = f", {parallel.world()} processes" if parallel.world() > 1 else ""
+    shared = f", {parallel.world_size()} processes" if parallel.world_size() > 1 else ""
     print(f"{recipe.arch}: {count_weights(model):,} weights, {precision} on {hardware}{shared}")
     record(epochs, hardware + shared)
     save_weights(Path("models/model.safetensors"), model, recipe)

@@ -16,7 +16,7 @@ from scratch import Scratch
 from malaria import parallel
 from malaria.machine import count_cores
 
-pytestmark = pytest.mark.skipif(count_cores() < 2, reason="needs two cores")
+two_cores = pytest.mark.skipif(count_cores() < 2, reason="two processes take two cores")
 
 TRAIN = "python -m stages.train"
 # no batch norm, which sees half a batch, and no Adam, which makes a step of any rounding error
@@ -40,11 +40,12 @@ def scratch(tmp_path: Path) -> Scratch:
 
 def test_alone_a_process_has_all_the_work() -> None:
     rows, value = torch.arange(5), torch.tensor(2.0)
-    assert (parallel.rank(), parallel.world(), parallel.launched()) == (0, 1, False)
-    assert parallel.share(rows).tolist() == rows.tolist() == parallel.gather(rows, 5).tolist()
+    assert (parallel.rank(), parallel.world_size(), parallel.launched()) == (0, 1, False)
+    assert parallel.shard(rows).tolist() == rows.tolist() == parallel.gather(rows, 5).tolist()
     assert parallel.mean(value) == value
 
 
+@two_cores
 def test_two_processes_reach_what_one_does(scratch: Scratch) -> None:
     scratch.set_params(PLAIN)
     scratch.run(TRAIN)
@@ -62,6 +63,7 @@ def test_two_processes_reach_what_one_does(scratch: Scratch) -> None:
         assert same_figures[name]["accuracy"] == pytest.approx(figures[name]["accuracy"], abs=1e-3)
 
 
+@two_cores
 def test_the_default_network_learns_on_two_and_the_first_one_alone_writes(scratch: Scratch) -> None:
     scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 2 "})
     scratch.run(TRAIN)
@@ -70,6 +72,7 @@ def test_the_default_network_learns_on_two_and_the_first_one_alone_writes(scratc
     scratch.run("python -m stages.evaluate")
 
 
+@two_cores
 def test_a_killed_process_ends_the_stage_and_the_others(scratch: Scratch) -> None:
     scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 1000 "})
     command = [sys.executable, "-m", "stages.train"]
@@ -89,7 +92,11 @@ def test_a_killed_process_ends_the_stage_and_the_others(scratch: Scratch) -> Non
     ("changes", "message"),
     [
         ({"devices: 1": "devices: 99"}, "train.devices=99: this machine has"),
-        ({"devices: 1": "devices: 2", "batch_size: 32": "batch_size: 33"}, "train.batch_size=33 cannot be shared by 2"),
+        pytest.param(
+            {"devices: 1": "devices: 2", "batch_size: 32": "batch_size: 33"},
+            "train.batch_size=33 cannot be shared by 2",
+            marks=two_cores,
+        ),
     ],
 )
 def test_what_cannot_be_shared_is_refused(changes: dict[str, str], message: str, scratch: Scratch) -> None:
