@@ -88,16 +88,20 @@ def test_folds_by_a_loop_are_pooled_and_compared(scratch: Scratch) -> None:
     assert re.search(r"^\| flips-0 \| 2 \| .* (better|worse|no difference shown) \|$", table, re.MULTILINE)
 
 
-def test_seeds_by_the_queue_run_beside_the_workspace(scratch: Scratch) -> None:
+@pytest.mark.parametrize("what", ["split.fold", "train.seed"])
+def test_folds_and_seeds_by_the_queue_run_beside_the_workspace(what: str, scratch: Scratch) -> None:
     queue, start, status = commands("Change it, compare it", 2)
-    scratch.run(queue.replace("range(0,5)", "range(1,3)"))
+    assert "-n seed -S 'train.seed=range(0,5)'" in README
+    name = what.split(".")[1]
+    scratch.run("uv run dvc queue remove --all")
+    scratch.run(queue.replace("-n fold", f"-n {name}").replace("split.fold=range(0,5)", f"{what}=range(1,3)"))
     scratch.run(f"{start} > /dev/null 2>&1")
     deadline = time.monotonic() + 300
     while len(re.findall("Success|Failed", output := scratch.run(status))) < 2:
         assert time.monotonic() < deadline, output
         time.sleep(2)
     assert output.count("Success") == 2, output
-    assert "HEAD" in scratch.run("uv run malaria compare HEAD seeds-1 seeds-2")
+    assert "HEAD" in scratch.run(f"uv run malaria compare HEAD {name}-1 {name}-2")
     assert scratch.run("git diff") == ""
 
 
@@ -171,9 +175,9 @@ def test_the_leak_is_that_of_the_last_measurement() -> None:
     assert f"Its own recipe calls {by_cell:.1f} % of the cells right" in README
     assert f"**{by_patient:.1f} %** of those of patients it has not seen" in README
     ours = accuracy["splits"]
-    assert f"The model here gives {ours['by-cell']:.1f} % and {ours['by-patient']:.1f} %" in README
+    assert f"The model here gives {ours['by-cell']:.1f} % and\n{ours['by-patient']:.1f} %" in README
     leak = 100 * tables["splits"].loc["by-cell"][["difference", "difference_low", "difference_high"]]
-    assert "it gains {:.2f} points by the leak, 95 % interval {:.2f} to {:.2f}.".format(*leak) in README
+    assert "it gains {:.2f} points by the leak, 95 % interval\n{:.2f} to {:.2f}.".format(*leak) in README
 
 
 def test_what_the_example_says_on_the_real_images_is_what_was_measured() -> None:
