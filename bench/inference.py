@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from malaria.compute import describe_device, make_deterministic, pick_device
+from malaria.compute import describe_device, pick_device, prepare
 from malaria.models import ARCHITECTURES, build_model
 
 SIZES = (64, 96, 128, 224)  # px
@@ -33,7 +33,7 @@ def milliseconds(model: nn.Module, batch: Tensor) -> float:
 @torch.inference_mode()
 def main() -> None:
     device = pick_device()
-    make_deterministic(0)
+    prepare(0)
     hardware = describe_device(device)
     rows = []
     print(f"{hardware}\n{'arch':<16}{'px':>5}{'ms alone':>10}{f'ms of {MANY}':>10}{'ratio':>8}")

@@ -49,7 +49,7 @@ def seconds(work: Callable[[], None]) -> float:
 
 def main() -> None:
     params, device = load_params(), compute.pick_device()
-    compute.make_deterministic(0)
+    compute.prepare(0)
     ways: dict[str, Callable[[], None]] = {}
     for precision in ("bf16", "fp32"):
         recipe = make_recipe(params.train, params.preprocess, precision)

@@ -38,7 +38,7 @@ def milliseconds(*works: Callable[[], object]) -> list[float]:
 
 def main() -> None:
     params, device = load_params(), compute.pick_device()
-    compute.make_deterministic(params.train.seed)
+    compute.prepare(params.train.seed)
     precision = compute.pick_precision(params.train.precision, device)
     cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
     model = build_network(make_recipe(params.train, params.preprocess, precision)).to(device)

@@ -74,7 +74,7 @@ def notebook(images: ImageFolder, rows: list[int], workers: int) -> Course:
 
 def pipeline(cells: Cells, params: Train) -> Course:
     """The steps of stages/train.py."""
-    compute.make_deterministic(params.seed)
+    compute.prepare(params.seed)
     precision = compute.pick_precision(params.precision, cells.labels.device)
     model = build_network(make_recipe(params, load_params().preprocess, precision))
     steps = len(cells.rows["train"]) // params.batch_size

@@ -6,6 +6,7 @@ cell gives one that could have been seen. What is turned in from outside is blac
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Generator, Tensor
@@ -36,10 +37,21 @@ def _same(batch: Tensor, random: Generator) -> Tensor:
 
 
 def _flips(cells: Tensor, random: Generator) -> Tensor:
-    """One of the eight symmetries of the square for each of (N, H, W, 3), exactly: no pixel is interpolated."""
+    """One of the eight symmetries of the square for each of (N, H, H, 3), exactly: no pixel is interpolated."""
+    n, side = cells.shape[:2]
+    which = sum(_coin(random, n) << bit for bit in range(3))
+    first = torch.arange(0, n * side**2, side**2, device=cells.device).view(n, 1, 1)
+    pixels = _symmetries(side, cells.device)[which] + first
+    return cells.reshape(-1, 3).index_select(0, pixels.flatten()).view_as(cells)
+
+
+@cache
+def _symmetries(side: int, device: torch.device) -> Tensor:
+    """For each of the eight, which pixel comes where: one look-up, where flip and transpose would copy three times."""
+    pixels = torch.arange(side**2, device=device).view(1, side, side)
     for dims in ((1,), (2,)):
-        cells = torch.where(_coin(random, len(cells)), cells.flip(dims), cells)
-    return torch.where(_coin(random, len(cells)), cells.transpose(1, 2), cells)
+        pixels = torch.cat([pixels, pixels.flip(dims)])
+    return torch.cat([pixels, pixels.transpose(1, 2)])
 
 
 def _color_and_affine(batch: Tensor, random: Generator) -> Tensor:
@@ -61,8 +73,8 @@ def _randaugment(batch: Tensor, random: Generator) -> Tensor:
 
 
 def _coin(random: Generator, n: int) -> Tensor:
-    """Heads or tails for each of n cells, (n, 1, 1, 1)."""
-    return torch.rand(n, 1, 1, 1, generator=random, device=random.device) < 0.5
+    """Heads or tails for each of n cells, 0 or 1."""
+    return (torch.rand(n, generator=random, device=random.device) < 0.5).int()
 
 
 def _uniform(random: Generator, spread: float, *shape: int) -> Tensor:

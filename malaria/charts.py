@@ -145,10 +145,14 @@ def to_png(figure: Figure) -> bytes:
     return _save(figure, "png", {"Software": None})
 
 
-def to_svg(figure: Figure, dark: bool = False) -> bytes:
-    """Without a ground, for a white page or for a dark one, and without the date, which would differ each time."""
-    svg = _save(figure, "svg", {"Date": None}, transparent=True)
-    return svg.replace(INK.encode(), INK_ON_DARK.encode()) if dark else svg
+def to_svg(figure: Figure) -> bytes:
+    """Without a ground, for a white page, and without the date, which would differ each time."""
+    return _save(figure, "svg", {"Date": None}, transparent=True)
+
+
+def darken(svg: bytes) -> bytes:
+    """The same drawing for a dark page."""
+    return svg.replace(INK.encode(), INK_ON_DARK.encode())
 
 
 def _diagonal(axes: Axes) -> None:

@@ -1,5 +1,6 @@
 """Where and how torch computes: device, precision, threads, determinism."""
 
+import ctypes
 import os
 import platform
 import re
@@ -8,6 +9,8 @@ from pathlib import Path
 import torch
 
 from malaria.machine import count_cores
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def pick_device() -> torch.device:
@@ -46,13 +49,21 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def make_deterministic(seed: int) -> None:
-    """Seed torch and have it take only algorithms that give the same bits each time, on all the cores we may use.
-
-    Processes that torchrun has started here divide the cores among them.
-    """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
+def prepare(seed: int) -> None:
+    """Make torch ready: all the cores we may use, memory that is kept, the same bits from the same seed."""
+    # processes that torchrun has started here divide the cores among them
     torch.set_num_threads(max(1, count_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    _keep_memory()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time
     torch.backends.cudnn.benchmark = False
+
+
+def _keep_memory() -> None:
+    """Have glibc keep what one step frees for the next, which otherwise gets it back page by page."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 2**30)  # bytes, from which a piece is mapped alone and unmapped when freed
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)  # never

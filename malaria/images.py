@@ -58,7 +58,7 @@ def _decode_rows(archive: Path, out: Path, size: int, fit: str, start: int, name
     broken = []
     for row, name in enumerate(names, start):
         try:
-            with Image.open(io.BytesIO(_opened(archive).read(name))) as image:
+            with Image.open(io.BytesIO(opened(archive).read(name))) as image:
                 pixels[row] = to_square(image, size, fit)
         except Exception as error:  # whatever a decoder raises on rubbish: the run goes on and ends with the whole list
             broken.append(f"  {name}: {error}")
@@ -66,6 +66,6 @@ def _decode_rows(archive: Path, out: Path, size: int, fit: str, start: int, name
 
 
 @cache
-def _opened(archive: Path) -> zipfile.ZipFile:
+def opened(archive: Path) -> zipfile.ZipFile:
     """The archive, opened once a process: reading its directory of 27,558 names takes 0.3 s."""
     return zipfile.ZipFile(archive)

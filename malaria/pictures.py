@@ -1,7 +1,6 @@
 """Pictures of cells: as they came, with the evidence laid over them, and in a row for the README."""
 
 import io
-import zipfile
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from malaria.images import Pixels, to_square
+from malaria.images import Pixels, opened, to_square
 
 LARGEST = 128  # px, the longer side of a picture on the page
 _HEAT = mpl.colormaps["plasma"]
@@ -18,8 +17,7 @@ _HEAT = mpl.colormaps["plasma"]
 
 def read_cells(archive: Path, names: list[str]) -> list[Image.Image]:
     """Some cells as they came, RGB."""
-    with zipfile.ZipFile(archive) as cells:
-        return [Image.open(io.BytesIO(cells.read(name))).convert("RGB") for name in names]
+    return [Image.open(io.BytesIO(opened(archive).read(name))).convert("RGB") for name in names]
 
 
 def shrink(image: Image.Image) -> Image.Image:

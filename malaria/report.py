@@ -123,13 +123,14 @@ def find_cost(timings: pd.DataFrame, arch: str, size: int) -> dict[str, Any] | N
 def embed_image(image: Image.Image) -> str:
     """A picture as a data URI."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG")
     return _data_uri("image/png", buffer.getvalue())
 
 
-def embed_figure(figure: Figure, dark: bool = False) -> str:
-    """A figure as a data URI: a picture, so that no script, font or id of it meets the page's."""
-    return _data_uri("image/svg+xml", charts.to_svg(figure, dark))
+def embed_figure(figure: Figure) -> dict[str, str]:
+    """A figure as data URIs, light and dark: pictures, so that no script, font or id of them meets the page's."""
+    svg = charts.to_svg(figure)
+    return {"light": _data_uri("image/svg+xml", svg), "dark": _data_uri("image/svg+xml", charts.darken(svg))}
 
 
 def show(name: str, value: float | None, digits: int = 1) -> str:

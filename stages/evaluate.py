@@ -65,7 +65,7 @@ def predict(tta: bool) -> "tuple[pd.DataFrame, dict[str, Any]]":
     from malaria.views import EightViews
 
     device = compute.pick_device()
-    compute.make_deterministic(seed=0)
+    compute.prepare(seed=0)
     split = pd.read_csv("data/split.csv")
     cells = load_cells(Path("data/cells.npy"), split, device)
     model, recipe = load_weights(Path("models/model.safetensors"))

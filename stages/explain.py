@@ -32,7 +32,7 @@ def main() -> None:
     from malaria.model_files import load_weights
 
     device = compute.pick_device()
-    compute.make_deterministic(seed=0)
+    compute.prepare(seed=0)
     split, predictions = pd.read_csv("data/split.csv"), pd.read_csv("data/predictions.csv")
     pixels = load_cells(Path("data/cells.npy"), split, device).pixels
     rows = pd.Series(split.index, index=split.name)

@@ -46,7 +46,7 @@ def train(params: Params, device: "torch.device") -> None:
     from malaria.training import train_epochs
 
     precision = compute.pick_precision(params.train.precision, device)
-    compute.make_deterministic(params.train.seed)
+    compute.prepare(params.train.seed)
     recipe = make_recipe(params.train, params.preprocess, precision)
     pretrained = load_pretrained(params.train.arch, params.train.weights) if params.train.pretrained else None
     model = build_network(recipe, pretrained).to(device)

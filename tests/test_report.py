@@ -139,7 +139,8 @@ def test_the_same_numbers_are_the_same_picture(predictions: pd.DataFrame, archiv
 
 def test_a_chart_for_a_dark_page_has_light_ink_and_no_ground() -> None:
     figure = charts.draw_training(HISTORY, "loss")
-    light, dark = charts.to_svg(figure).decode(), charts.to_svg(figure, dark=True).decode()
+    svg = charts.to_svg(figure)
+    light, dark = svg.decode(), charts.darken(svg).decode()
     assert charts.INK in light
     assert charts.INK not in dark
     assert charts.INK_ON_DARK in dark

@@ -8,7 +8,7 @@ from conftest import ROOT
 
 from malaria import training
 from malaria.cells import Cells
-from malaria.compute import make_deterministic
+from malaria.compute import prepare
 from malaria.errors import UserError
 from malaria.inference import predict_logits
 from malaria.models import build_model
@@ -21,7 +21,7 @@ QUICK = {"epochs": 2, "batch_size": 16, "augment": "full", "precision": "fp32"}
 
 @pytest.fixture(autouse=True)
 def _deterministic() -> Iterator[None]:
-    make_deterministic(0)
+    prepare(0)
     yield
     torch.use_deterministic_algorithms(False)
 
