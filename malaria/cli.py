@@ -2,6 +2,7 @@
 
 malaria compare main flips           # is the experiment flips better than main?
 malaria compare fold-0 fold-1 ...    # folds of one variant are pooled
+malaria push-runs                    # let others restore what was run here, instead of running it
 """
 
 import argparse
@@ -12,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from malaria.compare import Run, compare_variants, group_runs, list_differences
-from malaria.experiments import WORKSPACE, read_run
+from malaria.experiments import WORKSPACE, push_runs, read_run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,6 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, text in (("md", "a Markdown table"), ("csv", "CSV, every figure"), ("json", "JSON, every figure")):
         formats.add_argument(f"--{name}", dest="format", action="store_const", const=name, help=text)
     compare.set_defaults(run=run_compare, format="text")
+    push = commands.add_parser(
+        "push-runs",
+        help="push what was run here, for others to restore",
+        description="Push the run cache and all that its runs made to a remote. `dvc exp run --pull` in another clone "
+        "then restores what was run here.",
+    )
+    push.add_argument("-r", "--remote", help="one of `dvc remote list`, the default one if not given")
+    push.set_defaults(run=lambda options: print(f"{push_runs(options.remote)} files pushed"))
     options = parser.parse_args(arguments)
     options.run(options)
 

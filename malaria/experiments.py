@@ -39,6 +39,29 @@ def read_run(revision: str) -> Run:
     return Run(revision, params, test.assign(threshold=threshold))
 
 
+def push_runs(remote: str | None) -> int:
+    """Push the run cache and all that its runs made to a remote, None for the default one; returns how many files.
+
+    Of runs that are in no commit `dvc push --run-cache` pushes the records alone (DVC 3.67.1).
+
+    Raises:
+        UserError: there is no such remote, it cannot keep a run cache, or not all could be pushed.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            runs = repo.stage_cache.push(remote)
+            made = repo.stage_cache.get_used_objs(runs).values()
+            results = [repo.cloud.push(objects, remote=remote) for objects in made]
+    except DvcException as error:
+        raise UserError(f"runs were not pushed: {error}") from None
+    if failed := sum(len(result.failed) for result in results):
+        raise UserError(f"{failed} files were not pushed; try again")
+    return sum(len(result.transferred) for result in results)
+
+
 def _flatten(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
     """The leaves of a tree by dotted key."""
     flat: dict[str, Any] = {}

@@ -9,9 +9,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PIPELINE = [
+    ".ci",
     ".dvc/config",
     ".dvcignore",
     ".gitignore",
+    ".pre-commit-config.yaml",
     "bench",
     "dvc.yaml",
     "malaria",
@@ -34,18 +36,17 @@ def stages_run(output: str) -> list[str]:
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
 
 
-class Scratch:
-    """The repository and a way to type commands in it."""
+class Repository:
+    """A repository of the pipeline and a way to type commands in it, with a home of its own."""
 
     def __init__(self, path: Path, **environment: str) -> None:
         self.path, self.environment = path, environment
-        for name in PIPELINE:
-            source, target = ROOT / name, path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-        self.set_params(SMALL | {r"epochs: \d+ ": "epochs: 1 "})
-        (path / "home").mkdir()
-        self.run("git init -q . && git add . && git commit -qm begin")
+        (path / "home").mkdir(parents=True, exist_ok=True)
+
+    def clone(self, path: Path) -> "Repository":
+        """A colleague's."""
+        self.run(f"git clone -q . '{path}'")
+        return Repository(path, **self.environment)
 
     def set_params(self, changes: dict[str, str]) -> None:
         """Replace parts of params.yaml; each must be there once."""
@@ -56,18 +57,22 @@ class Scratch:
             assert count == 1, old
         params.write_text(text)
 
-    def run(self, command: str, status: int = 0) -> str:
-        """What a command prints, typed here in a shell with an empty home; its exit status is checked."""
+    def variables(self) -> dict[str, str]:
+        """Of the environment that commands run in: ours, but for an empty home."""
         author = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         # `uv run` with the environment that runs the tests, as it is
         ours = {"UV_PROJECT_ENVIRONMENT": sys.prefix, "UV_NO_SYNC": "1", "HOME": str(self.path / "home")}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         keep = {key: value for key, value in os.environ.items() if key != "MALARIA_CELLS"}
+        return keep | author | ours | {"PATH": path} | self.environment
+
+    def run(self, command: str, status: int = 0) -> str:
+        """What a command prints, typed here in a shell; its exit status is checked."""
         done = subprocess.run(
             command,
             shell=True,
             cwd=self.path,
-            env=keep | author | ours | {"PATH": path} | self.environment,
+            env=self.variables(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -78,3 +83,16 @@ class Scratch:
     def read(self, name: str) -> str:
         """A text file of the repository."""
         return (self.path / name).read_text("utf-8")
+
+
+class Scratch(Repository):
+    """One that begins with the files of this project, set to a few drawn cells."""
+
+    def __init__(self, path: Path, **environment: str) -> None:
+        super().__init__(path, **environment)
+        for name in PIPELINE:
+            source, target = ROOT / name, path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        self.set_params(SMALL | {r"epochs: \d+ ": "epochs: 1 "})
+        self.run("git init -q -b main . && git add . && git commit -qm begin")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from scratch import Scratch
+from scratch import Repository, Scratch
+from servers import free_port
 
 from malaria import parallel
 from malaria.machine import count_cores
@@ -64,12 +67,24 @@ def test_two_processes_reach_what_one_does(scratch: Scratch) -> None:
 
 
 @two_cores
-def test_the_default_network_learns_on_two_and_the_first_one_alone_writes(scratch: Scratch) -> None:
-    scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 2 "})
-    scratch.run(TRAIN)
-    assert len(scratch.read("metrics/train/plots/metrics/val/loss.tsv").splitlines()) == 1 + 2
-    assert json.loads(scratch.read("metrics/train/metrics.json"))["hardware"].endswith(", 2 processes")
-    scratch.run("python -m stages.evaluate")
+def test_two_machines_train_together_and_one_of_them_writes(scratch: Scratch, tmp_path: Path) -> None:
+    scratch.set_params({r"epochs: \d+ ": "epochs: 2 "})
+    shutil.copytree(scratch.path, tmp_path / "second")
+    (line,) = re.findall(r"`(torchrun [^`]+)`", scratch.read("stages/train.py"))
+    command = line.replace("HOST:29500", f"localhost:{free_port()}").replace("--nproc-per-node 8", "--nproc-per-node 1")
+    variables = scratch.variables() | {"OMP_WAIT_POLICY": "passive"}  # two that spin on the same cores get nowhere
+    nodes = [
+        subprocess.Popen(command, shell=True, cwd=path, env=variables, stdout=subprocess.PIPE, text=True)
+        for path in (scratch.path, tmp_path / "second")
+    ]
+    outputs = [node.communicate(timeout=300)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0]
+    writer, other = sorted((scratch.path, tmp_path / "second"), key=lambda path: not (path / "models").exists())
+    assert not (other / "models/model.safetensors").exists()
+    assert len((writer / "metrics/train/plots/metrics/val/loss.tsv").read_text().splitlines()) == 1 + 2
+    assert json.loads((writer / "metrics/train/metrics.json").read_text())["hardware"].endswith(", 2 processes")
+    assert "".join(outputs).count("2 processes") == 1
+    Repository(writer).run("python -m stages.evaluate")
 
 
 @two_cores

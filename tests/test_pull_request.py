@@ -1,0 +1,63 @@
+"""What a pull request is told: the lines of .github/workflows/ci.yml, run on a clone with a base and a head."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from ruamel.yaml import YAML
+from scratch import Repository, Scratch
+
+WORKFLOW: dict[Any, Any] = YAML(typ="safe", pure=True).load(ROOT / ".github/workflows/ci.yml")
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+    """A branch that trains one epoch more than main, and has run."""
+    head = Scratch(tmp_path_factory.mktemp("head") / "scratch")
+    head.set_params({"source: nih ": "source: synthetic "})
+    head.run("uv run dvc repro && git add . && git commit -qm base")
+    head.run("git switch -qc longer && uv run dvc exp run -S train.epochs=2 && git add . && git commit -qm longer")
+    return head
+
+
+def compare(repository: Repository, base: str) -> str:
+    """The summary of the job that compares, once its lines have run."""
+    (step,) = [step for step in WORKFLOW["jobs"]["changes"]["steps"] if "GITHUB_STEP_SUMMARY" in step.get("run", "")]
+    assert step["env"] == {"BASE": "${{ github.event.pull_request.base.sha }}"}
+    repository.run(f"export BASE=$(git rev-parse {base}) GITHUB_STEP_SUMMARY=home/summary; rm -f home/*; {step['run']}")
+    summary = repository.read("home/summary")
+    assert repository.read("changes.md") == summary
+    return summary
+
+
+def test_params_metrics_and_the_verdict_are_in_the_summary_and_the_comment(head: Scratch) -> None:
+    summary = compare(head, "main")
+    assert "| params.yaml | train.epochs | 1 | 2 | 1 |" in summary
+    assert re.search(r"^\| metrics/evaluate/metrics.json \| test.accuracy +\|", summary, re.MULTILINE)
+    assert re.search(r"^\| HEAD \| 1 \| \d+ \| .*(better|worse|no difference shown) \|$", summary, re.MULTILINE)
+
+
+def test_without_predictions_params_and_metrics_are_told_all_the_same(head: Scratch, tmp_path: Path) -> None:
+    summary = compare(head.clone(tmp_path / "clone"), "origin/main")
+    assert "| params.yaml | train.epochs | 1 | 2 | 1 |" in summary
+    assert "Not told, since the predictions cannot be reached from here" in summary
+    assert "Traceback" not in summary
+
+
+def test_no_change_is_said_and_an_unknown_base_refused(head: Scratch) -> None:
+    assert compare(head, "HEAD").count("No change.") == 2
+    assert "nope: no such commit" in head.run("bash .ci/changes nope", status=1)
+
+
+def test_the_workflow_may_do_little_and_runs_what_is_pinned() -> None:
+    assert "pull_request" in (triggers := WORKFLOW.get("on", WORKFLOW.get(True)))
+    assert "pull_request_target" not in triggers
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert WORKFLOW["concurrency"]["cancel-in-progress"] is True
+    assert WORKFLOW["jobs"]["changes"]["permissions"] == {"contents": "read", "pull-requests": "write"}
+    steps = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
+    assert next(step["run"] for step in steps if "run" in step).startswith("bash .ci/run")
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]) for step in steps if "uses" in step)
+    assert not any("${{" in step["run"] for step in steps if "run" in step)  # what others write is data, not script
