@@ -9,6 +9,7 @@ from scratch import Scratch
 @pytest.fixture
 def scratch(tmp_path: Path) -> Scratch:
     scratch = Scratch(tmp_path / "scratch")
+    scratch.run("git rm -q dvc.yaml && git commit -qm 'no stages, whose files would be missing'")
     scratch.run("uv run pre-commit install")
     return scratch
 
@@ -23,7 +24,8 @@ def test_a_commit_is_checked_and_a_switch_brings_its_files(scratch: Scratch) -> 
     (scratch.path / "big").write_text("one")
     scratch.run("uv run dvc add -q big && git add big.dvc .gitignore")
     assert "dvc status" in scratch.run("git commit -m one")
+    scratch.run("git switch -qc two && uv run dvc unprotect big")
     (scratch.path / "big").write_text("two")
-    scratch.run("git switch -qc two && uv run dvc add -q big && git add big.dvc && git commit -qm two")
+    scratch.run("uv run dvc add -q big && git add big.dvc && git commit -qm two")
     scratch.run("git switch main")
     assert scratch.read("big") == "one"
