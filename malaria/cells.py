@@ -30,7 +30,8 @@ class CellFile:
         cells = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
         for cell, row in zip(cells.numpy(), rows.tolist(), strict=True):
             self._file.seek(self._start + row * self._bytes)
-            self._file.readinto(cell)
+            if self._file.readinto(cell) != self._bytes:
+                raise OSError(f"{self._file.name} was cut short while it was read: run dvc repro preprocess")
         return cells
 
 

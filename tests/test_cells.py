@@ -39,6 +39,17 @@ def test_a_file_of_another_length_or_cut_short_is_refused(tmp_path: Path) -> Non
         CellFile(path)
 
 
+def test_a_file_that_is_cut_while_it_is_read_is_said_and_not_taken_for_cells(tmp_path: Path) -> None:
+    path = tmp_path / "cells.npy"
+    np.save(path, np.ones((4, 2, 2, 3), np.uint8))
+    cells = CellFile(path)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 1)
+    assert cells[torch.tensor([2])].all()
+    with pytest.raises(OSError, match=r"cells.npy was cut short while it was read"):
+        cells[torch.tensor([3])]
+
+
 def test_reading_the_file_does_not_fill_the_memory(tmp_path: Path) -> None:
     path = tmp_path / "cells.npy"
     np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(4000, 128, 128, 3))  # 197 MB, a hole on disk
