@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,7 +43,7 @@ Subsystem sftp internal-sftp
 """
 
 
-class Server:
+class Server(ABC):
     """A process that listens on a port of loopback, and can be cut and started again."""
 
     def __init__(self, folder: Path) -> None:
@@ -51,9 +52,9 @@ class Server:
         self.command = self.prepare()
         self.start()
 
+    @abstractmethod
     def prepare(self) -> Sequence[str]:
         """Make what the server reads; how to start it."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Back when it answers."""

@@ -58,6 +58,7 @@ def test_the_workflow_may_do_little_and_runs_what_is_pinned() -> None:
     assert "pull_request" in (triggers := WORKFLOW.get("on", WORKFLOW.get(True)))
     assert "pull_request_target" not in triggers
     assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert WORKFLOW["defaults"]["run"]["shell"] == "bash"  # which GitHub runs with -eo pipefail
     assert WORKFLOW["concurrency"]["cancel-in-progress"] is True
     assert WORKFLOW["jobs"]["changes"]["permissions"] == {"contents": "read", "pull-requests": "write"}
     steps = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]

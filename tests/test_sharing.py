@@ -21,8 +21,6 @@ from servers import KEY, S3, SECRET, Server, Sshd, needs_s3, needs_ssh
 PAGE = (ROOT / "docs/SHARING.md").read_text("utf-8")
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")
 OUTS = [out for stage in PIPELINE["stages"].values() for out in stage["outs"]]
-
-
 KINDS = ["folder", pytest.param("ssh", marks=needs_ssh), pytest.param("s3", marks=needs_s3)]
 
 
@@ -39,6 +37,12 @@ class Remote:
     lines: str
     objects: Path
     server: Server | None = None
+
+    def log_in(self, repository: Repository) -> None:
+        """Give a clone the credentials, which Git does not have."""
+        for line in self.lines.splitlines():
+            if "--local" in line:
+                repository.run(line)
 
     def path(self, md5: str) -> Path:
         """Of an object."""
@@ -64,9 +68,7 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     return owner
 
 
-@pytest.fixture(
-    scope="module", params=["folder", pytest.param("ssh", marks=needs_ssh), pytest.param("s3", marks=needs_s3)]
-)
+@pytest.fixture(scope="module", params=KINDS)
 def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     folder = tmp_path_factory.mktemp(request.param)
     a_folder, ssh, s3, _ = blocks("Give the project a remote")
@@ -75,7 +77,7 @@ def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             yield Remote(a_folder.replace("/srv/malaria", f"{folder}/srv"), folder / "srv")
         case "ssh":
             server = Sshd(folder / "sshd")
-            says = {"HOST:22": f"127.0.0.1:{server.port}", "/srv/malaria": f"{folder}/srv", "user USER": _user()}
+            says = {"HOST:22": f"127.0.0.1:{server.port}", "/srv/malaria": f"{folder}/srv", "USER": getpass.getuser()}
             yield Remote(_say(ssh, says | {"~/.ssh/id_ed25519": f"{folder}/sshd/key"}), folder / "srv", server)
             server.cut()
         case "s3":
@@ -84,10 +86,6 @@ def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             (bucket := rclone.folder / "buckets/a-bucket").mkdir()
             yield Remote(_say(s3, says | {" SECRET": f" {SECRET}"}), bucket / "malaria", rclone)
             rclone.cut()
-
-
-def _user() -> str:
-    return f"user {getpass.getuser()}"
 
 
 def _say(lines: str, says: dict[str, str]) -> str:
@@ -119,9 +117,7 @@ def colleague(shared: Repository, remote: Remote, tmp_path: Path) -> Repository:
     clone, *_ = blocks("Push, pull")[1].splitlines()
     shared.run(clone.replace("URL", f"'{shared.path.parent}/bare.git'").replace("malaria", f"'{tmp_path}/malaria'"))
     colleague = Repository(tmp_path / "malaria", **shared.environment)
-    for line in remote.lines.splitlines():
-        if "--local" in line:
-            colleague.run(line)
+    remote.log_in(colleague)
     return colleague
 
 
@@ -163,9 +159,7 @@ def test_a_missing_object_is_named_and_a_push_brings_it_back(
 def test_a_push_that_is_cut_is_completed_by_the_next(shared: Repository, remote: Remote, tmp_path: Path) -> None:
     assert remote.server
     ours = shared.clone(tmp_path / "ours")
-    for line in remote.lines.splitlines():
-        if "--local" in line:
-            ours.run(line)
+    remote.log_in(ours)
     for number in range(4):  # enough to still be under way
         (ours.path / f"large-{number}").write_bytes(os.urandom(50_000_000))
     ours.run("uv run dvc add large-*")
