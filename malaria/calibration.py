@@ -18,6 +18,12 @@ def to_logits(probabilities: Array) -> Array:
     return logits
 
 
+def certainty(probabilities: Array, threshold: float) -> Array:
+    """How far the logit of each probability lies from that of the threshold."""
+    distance: Array = np.abs(to_logits(probabilities) - to_logits(np.array(threshold)))
+    return distance
+
+
 def fit_temperature(labels: Array, logits: Array) -> float:
     """The divisor of the logits that makes their probabilities likeliest, 0.05 to 20."""
     sign = 1 - 2 * np.asarray(labels)

@@ -6,19 +6,21 @@ import numpy as np
 import pandas as pd
 
 from malaria.bootstrap import resample, with_intervals
-from malaria.calibration import fit_temperature, sigmoid
+from malaria.calibration import certainty, fit_temperature, sigmoid
 from malaria.errors import UserError
 from malaria.metrics import Array, count_calls, judge, judge_calibration, judge_calls
 
 DIGITS = 5  # of figures in Git: a percentage with one decimal comes out as it would of the exact figure
+TYPICAL = 200  # cells to measure Grad-CAM on
 
 Figures = dict[str, float | int | None]
 
 
-def tabulate_predictions(cells: pd.DataFrame, logits: Array) -> tuple[pd.DataFrame, float]:
+def tabulate_predictions(cells: pd.DataFrame, logits: Array, unlikeness: Array) -> tuple[pd.DataFrame, float]:
     """The rows of predictions.csv for some rows of split.csv, val's among them, and the temperature fitted on val.
 
-    The columns are name, patient, label, split, logit (as the network gave it) and probability (calibrated).
+    The columns are name, patient, label, split, logit (as the network gave it), probability (calibrated) and
+    unlikeness (how far from the training cells, malaria/traits.py).
 
     Raises:
         UserError: a logit is infinite or no number.
@@ -27,7 +29,8 @@ def tabulate_predictions(cells: pd.DataFrame, logits: Array) -> tuple[pd.DataFra
     _check_finite(table)
     val = table[table.split == "val"]
     temperature = fit_temperature(val.label.to_numpy(), val.logit.to_numpy())
-    return table.assign(probability=sigmoid(table.logit.to_numpy() / temperature)), temperature
+    probability = sigmoid(table.logit.to_numpy() / temperature)
+    return table.assign(probability=probability, unlikeness=unlikeness), temperature
 
 
 def judge_splits(predictions: pd.DataFrame, threshold: float, doubt: float) -> dict[str, Figures]:
@@ -42,6 +45,16 @@ def judge_splits(predictions: pd.DataFrame, threshold: float, doubt: float) -> d
     return {split: {name: _plain(value) for name, value in part.items()} for split, part in figures.items()}
 
 
+def judge_warnings(cells: pd.DataFrame, threshold: float, margin: float, limit: float) -> Figures:
+    """What a user of the predictions is warned of: doubtful_rate, unlike_rate, accuracy_without_warning."""
+    doubtful = certainty(cells.probability.to_numpy(), threshold) < margin
+    unlike = cells.unlikeness > limit
+    rest = judge_calls(cells[~doubtful & ~unlike], threshold)
+    figures = {"doubtful_rate": doubtful.mean(), "unlike_rate": unlike.mean()}
+    figures |= {"accuracy_without_warning": rest.accuracy.iloc[0]}
+    return {name: _plain(value) for name, value in figures.items()}
+
+
 def find_mistakes(predictions: pd.DataFrame, threshold: float) -> dict[str, pd.DataFrame]:
     """The cells of test that were called wrongly, by kind, the most confident first."""
     test = predictions[predictions.split == "test"].sort_values(["probability", "name"])
@@ -50,6 +63,13 @@ def find_mistakes(predictions: pd.DataFrame, threshold: float) -> dict[str, pd.D
         "False negatives": test[~called & (test.label == 1)],
         "False positives": test[called & (test.label == 0)][::-1],
     }
+
+
+def pick_parasitized(predictions: pd.DataFrame, split: str) -> pd.DataFrame:
+    """TYPICAL parasitized cells of a split at random; any of its cells if none is parasitized."""
+    cells = predictions[predictions.split == split]
+    parasitized = cells[cells.label == 1]
+    return (cells if parasitized.empty else parasitized).sample(frac=1, random_state=0).head(TYPICAL)
 
 
 def find_suspects(cells: pd.DataFrame, doubt: float) -> pd.DataFrame:

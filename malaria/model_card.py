@@ -5,18 +5,26 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from malaria.model_files import Recipe
+from malaria.traits import Usual
 
 
 class ModelCard(Recipe):
     """The recipe, what evaluation chose on val, and what a prediction costs.
 
-    A cell is called parasitized where sigmoid(logit / temperature) >= threshold.
+    A cell is called parasitized where sigmoid(logit / temperature) >= threshold; that call is doubtful where
+    logit / temperature is nearer than doubt_margin to the logit of the threshold. The cell is unlike the training cells
+    where the largest of its deviations from what is usual (malaria/traits.py) is above unlike_above.
     """
 
     tta: bool  # whether the logit is the mean over the eight symmetries of the cell
     temperature: float
     operating_point: str  # the name of the threshold's, in plots/operating_points.csv
     threshold: float
+    operating_points: dict[str, float | None]  # the thresholds of all; None where val could not choose one
+    doubt_margin: float
+    usual: Usual  # by trait, the low end, median and high end of the training cells
+    unlike_above: float
+    evidence_peak: float  # of Grad-CAM, in the median parasitized cell of val: the scale of its pictures
     weights: int  # how many
     macs: int  # multiplications with addition that one view of a cell takes
 

@@ -1,7 +1,9 @@
-"""From which probability on a cell is called parasitized: thresholds chosen on val, and frozen for test."""
+"""From where on a cell is called parasitized, doubtful, or unlike the others: chosen on val, and frozen for test."""
 
+import numpy as np
 import pandas as pd
 
+from malaria.calibration import certainty
 from malaria.errors import UserError
 from malaria.metrics import roc_points
 
@@ -35,6 +37,16 @@ def choose_threshold(points: dict[str, float | None], name: str) -> float:
         able = ", ".join(point for point, value in points.items() if value is not None)
         raise UserError(f"evaluate.threshold: no threshold reaches {name} on val; those that are reached: {able}")
     return threshold
+
+
+def choose_margin(val: pd.DataFrame, threshold: float, share: float) -> float:
+    """The certainty below which a call is doubtful, so that a share of val's are."""
+    return float(np.quantile(certainty(val.probability.to_numpy(), threshold), share).round(6))
+
+
+def choose_limit(val: pd.DataFrame, share: float) -> float:
+    """The unlikeness above which a cell is unlike the training cells, so that a share of val's are."""
+    return float(val.unlikeness.quantile(1 - share).round(6))
 
 
 def _best(rates: pd.DataFrame, figure: str, goal: float) -> float | None:

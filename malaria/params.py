@@ -106,6 +106,8 @@ class Evaluate(Section):
     threshold: Literal["default", "specificity_95", "specificity_99", "sensitivity_95", "sensitivity_98"]
     tta: bool
     doubt: float = Field(gt=0, lt=0.5)
+    abstain: float = Field(ge=0, lt=1)
+    unlike: float = Field(ge=0, lt=1)
 
 
 class Params(Section):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from malaria.bootstrap import resample, with_intervals
-from malaria.calibration import to_logits
+from malaria.calibration import certainty
 from malaria.evaluation import DIGITS, find_suspects, uncalibrate
 from malaria.metrics import count_calls, judge_calls, pr_points, ratio, reliability_points, roc_points
 from malaria.names import CLASSES
@@ -51,8 +51,7 @@ def tabulate_coverage(cells: pd.DataFrame, threshold: float) -> pd.DataFrame:
     The columns are coverage, accuracy, sensitivity and specificity. A cell is the more certain the farther its logit
     lies from that of the threshold.
     """
-    certainty = np.abs(to_logits(cells.probability.to_numpy()) - to_logits(np.array(threshold)))
-    surest = cells.iloc[np.argsort(-certainty, kind="stable")]
+    surest = cells.iloc[np.argsort(-certainty(cells.probability.to_numpy(), threshold), kind="stable")]
     rows = []
     for coverage in np.arange(100, 49, -1) / 100:
         kept = judge_calls(surest.head(max(1, round(coverage * len(surest)))), threshold).iloc[0]

@@ -1,8 +1,9 @@
 """Predict the cells of val and test, and judge the predictions: `python -m stages.evaluate`.
 
 Reads:    models/model.safetensors, data/cells.npy, data/split.csv.
-Writes:   data/predictions.csv: name,patient,label,split,logit,probability; every figure comes from it;
-          models/model.json: the recipe, the temperature and the threshold chosen on val, and the cost;
+Writes:   data/predictions.csv: name,patient,label,split,logit,probability,unlikeness;
+          every figure comes from it;
+          models/model.json: the recipe, what was chosen on val (temperature, thresholds, when to doubt), the cost;
           metrics/evaluate/metrics.json: the figures of val, and of test with intervals over patients;
           of test, plots/confusion.csv, plots/roc.csv, plots/pr.csv, plots/reliability.csv and, without temperature,
           plots/reliability_uncalibrated.csv, plots/coverage.csv (what is right when the doubtful are left out),
@@ -29,19 +30,31 @@ def main() -> None:
     # These take seconds to import, and a mistake in the params should be told at once.
     import pandas as pd
 
-    from malaria.evaluation import judge_splits
+    from malaria.evaluation import judge_splits, judge_warnings
     from malaria.files import write_csv, write_json
     from malaria.model_card import ModelCard
-    from malaria.operating_points import choose_threshold, choose_thresholds
+    from malaria.operating_points import choose_limit, choose_margin, choose_threshold, choose_thresholds
     from malaria.tables import tabulate
 
     predictions, facts = predict(params.tta)
     write_csv(PREDICTIONS, predictions)
     predictions = pd.read_csv(PREDICTIONS)  # what is judged is what is written, to the last digit
-    points = choose_thresholds(predictions[predictions.split == "val"])
+    val = predictions[predictions.split == "val"]
+    points = choose_thresholds(val)
     threshold = choose_threshold(points, params.threshold)
-    card = ModelCard(**facts, tta=params.tta, operating_point=params.threshold, threshold=threshold)
+    margin, limit = choose_margin(val, threshold, params.abstain), choose_limit(val, params.unlike)
+    card = ModelCard(
+        **facts,
+        tta=params.tta,
+        operating_point=params.threshold,
+        threshold=threshold,
+        operating_points=points,
+        doubt_margin=margin,
+        unlike_above=limit,
+    )
     figures = judge_splits(predictions, threshold, params.doubt)
+    for split, part in figures.items():
+        part |= judge_warnings(predictions[predictions.split == split], threshold, margin, limit)
 
     write_json(Path("models/model.json"), card.model_dump())
     write_json(Path("metrics/evaluate/metrics.json"), figures)
@@ -56,12 +69,14 @@ def predict(tta: bool) -> "tuple[pd.DataFrame, dict[str, Any]]":
     import torch
 
     from malaria import compute
-    from malaria.cells import load_cells
-    from malaria.evaluation import tabulate_predictions
+    from malaria.cells import load_cells, to_floats
+    from malaria.evaluation import pick_parasitized, tabulate_predictions
+    from malaria.grad_cam import find_peak
     from malaria.inference import predict_logits
     from malaria.model_card import count_macs
     from malaria.model_files import load_weights
     from malaria.models import count_weights
+    from malaria.traits import Deviations, find_usual, measure_cells
     from malaria.views import EightViews
 
     device = compute.pick_device()
@@ -70,14 +85,19 @@ def predict(tta: bool) -> "tuple[pd.DataFrame, dict[str, Any]]":
     cells = load_cells(Path("data/cells.npy"), split, device)
     model, recipe = load_weights(Path("models/model.safetensors"))
     cost = {"weights": count_weights(model), "macs": count_macs(model, recipe.size)}
+    model.to(device)
 
     held_out = split[split.split != "train"]
     rows = torch.tensor(held_out.index.to_numpy(), device=device)
-    judge = (EightViews(model) if tta else model).to(device)
     # In fp32 whatever the training was in, so that another processor gives the same figures.
-    logits = predict_logits(judge, cells.pixels, rows, precision="fp32")
-    predictions, temperature = tabulate_predictions(held_out, logits.numpy())
-    return predictions, recipe.model_dump() | cost | {"temperature": round(temperature, 6)}
+    logits = predict_logits(EightViews(model) if tta else model, cells.pixels, rows, precision="fp32")
+    usual = find_usual(measure_cells(cells.pixels, cells.rows["train"]))
+    unlikeness = Deviations(usual).rate(measure_cells(cells.pixels, rows)).amax(1)
+    predictions, temperature = tabulate_predictions(held_out, logits.numpy(), unlikeness.numpy())
+    typical = pick_parasitized(predictions, "val")
+    peak = find_peak(model, to_floats(cells.pixels[torch.tensor(typical.index.to_numpy(), device=device)]))
+    facts = {"temperature": round(temperature, 6), "usual": usual, "evidence_peak": float(f"{peak:.6g}")}
+    return predictions, recipe.model_dump() | cost | facts
 
 
 def describe(figures: "dict[str, dict[str, Any]]") -> str:

@@ -26,9 +26,11 @@ def main() -> None:
     import torch
 
     from malaria import compute
-    from malaria.cells import load_cells
-    from malaria.explain import check_sanity, choose_examples, explain_cells, pick_sanity_cells, show_augmentation
+    from malaria.cells import load_cells, to_floats
+    from malaria.evaluation import pick_parasitized
+    from malaria.explain import check_sanity, choose_examples, show_augmentation
     from malaria.files import write_csv
+    from malaria.grad_cam import draw_evidence
     from malaria.model_files import load_weights
 
     device = compute.pick_device()
@@ -38,11 +40,12 @@ def main() -> None:
     rows = pd.Series(split.index, index=split.name)
     model, recipe = load_weights(Path("models/model.safetensors"))
     model.to(device)
-    threshold = json.loads(Path("models/model.json").read_text("utf-8"))["threshold"]
+    card = json.loads(Path("models/model.json").read_text("utf-8"))
 
-    examples = choose_examples(predictions, threshold)
-    cams = explain_cells(model, pixels[torch.tensor(rows[examples.name].to_numpy(), device=device)], examples)
-    typical = pick_sanity_cells(predictions)
+    examples = choose_examples(predictions, card["threshold"])
+    shown = pixels[torch.tensor(rows[examples.name].to_numpy(), device=device)]
+    cams = draw_evidence(model, to_floats(shown), card["evidence_peak"])
+    typical = pick_parasitized(predictions, "test")
     parasitized = split[(split.split == "train") & (split.label == 1)].sample(8, random_state=0)
     augmented = show_augmentation(pixels[torch.tensor(parasitized.index.to_numpy(), device=device)], policy)
     sanity = check_sanity(model, recipe, pixels[torch.tensor(rows[typical.name].to_numpy(), device=device)])

@@ -8,7 +8,7 @@ import pandas as pd
 from conftest import ROOT
 
 from malaria import report
-from malaria.evaluation import judge_splits
+from malaria.evaluation import judge_splits, judge_warnings
 from malaria.explain import choose_examples
 from malaria.operating_points import choose_thresholds
 from malaria.params import Params, load_params
@@ -33,6 +33,7 @@ def make_content(predictions: pd.DataFrame, split: pd.DataFrame, archive: Path) 
     """What render_report is given, of cells that are in the archive."""
     points = choose_thresholds(predictions[predictions.split == "val"])
     tables, figures = tabulate(predictions, 0.5, points, 0.05), judge_splits(predictions, 0.5, 0.05)
+    figures["test"] |= judge_warnings(predictions[predictions.split == "test"], 0.5, 0.1, 3.0)
     examples = choose_examples(predictions, 0.5)
     cams = np.random.default_rng(0).integers(0, 256, (len(examples), 64, 64), np.uint8)
     sanity = pd.DataFrame({"trained": [0.9, 0.8, np.nan], "randomised": [0.5, 0.6, np.nan], "area": [0.7, 0.7, 0.8]})

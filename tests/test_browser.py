@@ -30,7 +30,9 @@ def page_file(drawn: list[tuple[str, bytes]], archive: Path, tmp_path_factory: p
     held_out = cells[cells.split != "train"]
     logits = np.random.default_rng(0).normal(4.0 * held_out.label - 2, 2)
     path = tmp_path_factory.mktemp("page") / "index.html"
-    path.write_text(render_report(make_content(tabulate_predictions(held_out, logits)[0], cells, archive)), "utf-8")
+    path.write_text(
+        render_report(make_content(tabulate_predictions(held_out, logits, logits)[0], cells, archive)), "utf-8"
+    )
     return path
 
 

@@ -8,7 +8,14 @@ import pytest
 from tables import predictions, random_predictions
 
 from malaria.errors import UserError
-from malaria.evaluation import find_mistakes, find_suspects, judge_splits, tabulate_predictions
+from malaria.evaluation import (
+    find_mistakes,
+    find_suspects,
+    judge_splits,
+    judge_warnings,
+    pick_parasitized,
+    tabulate_predictions,
+)
 from malaria.metrics import judge
 
 CELLS = pd.DataFrame(
@@ -21,29 +28,31 @@ CELLS = pd.DataFrame(
     }
 )
 LOGITS = np.array([-2.0, 2.0, 1.0, -1.0, -3.0, 3.0, -0.5, 0.2])
+UNLIKE = np.arange(8) / 4
 
 
 def test_the_table_has_the_columns_promised_and_probabilities_of_the_tempered_logits() -> None:
-    table, temperature = tabulate_predictions(CELLS, LOGITS)
-    assert table.columns.tolist() == ["name", "patient", "label", "split", "logit", "probability"]
+    table, temperature = tabulate_predictions(CELLS, LOGITS, UNLIKE)
+    assert table.columns.tolist() == ["name", "patient", "label", "split", "logit", "probability", "unlikeness"]
     assert table.logit.tolist() == LOGITS.tolist()
+    assert table.unlikeness.tolist() == UNLIKE.tolist()
     assert table.probability.to_numpy() == pytest.approx(1 / (1 + np.exp(-LOGITS / temperature)))
 
 
 def test_the_temperature_is_fitted_on_val_alone() -> None:
-    _, temperature = tabulate_predictions(CELLS, LOGITS)
+    _, temperature = tabulate_predictions(CELLS, LOGITS, UNLIKE)
     changed = np.where(CELLS.split == "test", -100 * LOGITS, LOGITS)
-    assert tabulate_predictions(CELLS, changed)[1] == temperature
+    assert tabulate_predictions(CELLS, changed, UNLIKE)[1] == temperature
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_a_logit_that_is_no_number_is_refused_by_name(broken: float) -> None:
     with pytest.raises(UserError, match=r"2 of 8 logits .* first that of Uninfected/C3P1ThinF.*safetensors"):
-        tabulate_predictions(CELLS, np.where(np.arange(8) % 4 == 3, broken, LOGITS))
+        tabulate_predictions(CELLS, np.where(np.arange(8) % 4 == 3, broken, LOGITS), UNLIKE)
 
 
 def test_val_and_test_are_judged_apart_and_test_with_intervals() -> None:
-    table, _ = tabulate_predictions(CELLS, LOGITS)
+    table, _ = tabulate_predictions(CELLS, LOGITS, UNLIKE)
     figures = judge_splits(table, 0.5, 0.05)
     val, test = figures["val"], figures["test"]
     assert (val["accuracy"], test["accuracy"]) == (0.5, 0.5)
@@ -114,3 +123,22 @@ def test_mistakes_are_the_wrong_cells_of_test_the_most_confident_first() -> None
     assert alarms.probability.is_monotonic_decreasing
     test = table[table.split == "test"]
     assert 1 < len(misses) + len(alarms) == ((test.probability >= 0.5) != test.label).sum()
+
+
+def test_warnings_are_counted_and_what_has_none_is_judged() -> None:
+    table, temperature = tabulate_predictions(CELLS, LOGITS, UNLIKE)
+    test = table[table.split == "test"]  # logits -3, 3, -0.5 and 0.2, of which the last two are wrong
+    figures = judge_warnings(test, 0.5, 0.4 / temperature, 1.1)
+    assert figures == {"doubtful_rate": 0.25, "unlike_rate": 0.75, "accuracy_without_warning": 1.0}
+    assert judge_warnings(test, 0.5, 0.4 / temperature, 9)["accuracy_without_warning"] == 0.66667
+    assert judge_warnings(test, 0.5, 0, 0)["accuracy_without_warning"] is None
+
+
+def test_maps_are_measured_on_parasitized_cells_of_a_split_or_on_any() -> None:
+    table = random_predictions()
+    chosen = pick_parasitized(table, "test")
+    assert (chosen.label == 1).all()
+    assert (chosen.split == "test").all()
+    assert len(chosen) == min(200, ((table.split == "test") & (table.label == 1)).sum())
+    assert (pick_parasitized(table, "val").split == "val").all()
+    assert len(pick_parasitized(predictions([0, 1], [0, 0], np.zeros(4)), "test")) == 2

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from cards import make_card
 from conftest import ROOT
 from torch import nn
 
-from malaria.model_card import ModelCard, count_macs
+from malaria.model_card import count_macs
 from malaria.model_files import Recipe, build_network, load_weights, make_recipe, save_weights
 from malaria.models import ARCHITECTURES
 from malaria.params import load_params
@@ -44,8 +45,7 @@ def test_the_same_weights_are_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_card_says_all_that_the_recipe_says() -> None:
     recipe = recipe_of()
-    chosen = {"tta": True, "temperature": 1.5, "operating_point": "default", "threshold": 0.5}
-    card = ModelCard(**recipe.model_dump(), **chosen, weights=10, macs=100)
+    card = make_card(recipe)
     assert recipe.model_dump().items() <= card.model_dump().items()
     assert card.classes == ("Uninfected", "Parasitized")
 

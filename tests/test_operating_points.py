@@ -6,7 +6,7 @@ from tables import random_predictions, table
 
 from malaria.errors import UserError
 from malaria.metrics import judge_calls
-from malaria.operating_points import GOALS, choose_threshold, choose_thresholds
+from malaria.operating_points import GOALS, choose_limit, choose_margin, choose_threshold, choose_thresholds
 
 # 20 uninfected cells at 0.00, 0.05 ... 0.95 and as many parasitized at 0.02, 0.07 ... 0.97
 LADDER = table([0] * 20 + [1] * 20, [n / 20 for n in range(20)] + [n / 20 + 0.02 for n in range(20)])
@@ -57,3 +57,17 @@ def test_no_mistake_at_all_reaches_every_goal_between_the_classes() -> None:
     points = choose_thresholds(table([0, 0, 1, 1], [0.0, 0.0, 1.0, 1.0]))
     assert set(points.values()) == {0.5, 1.0}
     assert not np.isnan(list(points.values())).any()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.1])
+def test_as_many_calls_are_doubtful_as_was_asked_and_they_are_the_nearest(threshold: float) -> None:
+    val = random_predictions(1)
+    margin = choose_margin(val, threshold, 0.1)
+    distance = abs(val.logit - np.log(threshold / (1 - threshold)))
+    assert (distance < margin).sum() == 80
+    assert choose_margin(val, threshold, 0) == pytest.approx(distance.min(), abs=1e-6)
+
+
+def test_as_many_cells_are_unlike_as_was_asked() -> None:
+    val = random_predictions(1).assign(unlikeness=lambda cells: np.arange(len(cells)) / 100)
+    assert (val.unlikeness > choose_limit(val, 0.01)).sum() == 8

@@ -71,6 +71,8 @@ def test_a_small_number_is_a_number_as_dvc_writes_it(written: str, tmp_path: Pat
         ("evaluate", "threshold", 0.5),
         ("evaluate", "tta", "yes"),
         ("evaluate", "doubt", 0.0),
+        ("evaluate", "abstain", 1.0),
+        ("evaluate", "unlike", -0.1),
         ("download", "sha256", "abc"),
     ],
 )

@@ -56,7 +56,7 @@ def test_predictions_are_of_every_cell_of_val_and_test(scratch: Scratch) -> None
     predictions, split = (pd.read_csv(scratch.path / f"data/{name}.csv") for name in ("predictions", "split"))
     held_out = split[split.split != "train"]
     assert predictions.name.tolist() == held_out.name.tolist()
-    assert predictions.columns.tolist() == ["name", "patient", "label", "split", "logit", "probability"]
+    assert predictions.columns.tolist() == ["name", "patient", "label", "split", "logit", "probability", "unlikeness"]
     assert split.name.is_monotonic_increasing
 
 

@@ -29,7 +29,8 @@ def split(drawn: Cells) -> pd.DataFrame:
 def predictions(split: pd.DataFrame) -> pd.DataFrame:
     """Mostly right."""
     logits = np.random.default_rng(0).normal(4.0 * split.label - 2, 2)
-    return tabulate_predictions(split[split.split != "train"], logits[split.split != "train"])[0]
+    held_out = split.split != "train"
+    return tabulate_predictions(split[held_out], logits[held_out], logits[held_out])[0]
 
 
 @pytest.fixture(scope="module")
