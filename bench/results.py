@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from malaria.cli import shorten, to_markdown
+from malaria.commands.compare import shorten, to_markdown
 from malaria.compare import compare_variants
 from malaria.experiments import read_run
 

@@ -1,38 +1,104 @@
 """The `malaria` command.
 
+malaria predict cells/ --csv         # is there a parasite in each of these cells?
+malaria demo                         # the same on a page in the browser
+malaria export --onnx model.onnx     # the model for programs without torch
 malaria compare main flips           # is the experiment flips better than main?
 malaria compare fold-0 fold-1 ...    # folds of one variant are pooled
 malaria push-runs                    # let others restore what was run here, instead of running it
 """
 
 import argparse
-import json
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-
-from malaria.compare import Run, compare_variants, group_runs, list_differences
-from malaria.experiments import WORKSPACE, push_runs, read_run
+MODEL_HELP = "a folder with model.safetensors and model.json, a Git revision of this repository, or a file that "
+MODEL_HELP += "`malaria export` wrote (default: %(default)s)"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and do what it says; a UserError ends it with its message and status 1."""
     parser = argparse.ArgumentParser(prog="malaria", description="Tools around the malaria cell pipeline.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for add in (_add_predict, _add_demo, _add_export, _add_compare, _add_push_runs):
+        add(commands)
+    options = parser.parse_args(arguments)
+    # imported now, so that --help and a mistyped option need not wait for torch
+    importlib.import_module(f"malaria.commands.{options.command.replace('-', '_')}").run(options)
+
+
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="say of each image of a cell whether there is a parasite in it",
+        description="Predict images of one red blood cell each: the calibrated probability of a parasite, the "
+        "decision, and two warnings: doubtful, where the probability is too near the threshold, and unlike, where the "
+        "image does not look like those that the model learned from. An image that cannot be read is told on stderr, "
+        "the rest go on, and the exit status is 1.",
+    )
+    predict.add_argument(
+        "paths", nargs="+", metavar="PATH", help="image, folder, zip, or - for a list of them on stdin"
+    )
+    predict.add_argument("--model", default="models", help=MODEL_HELP)
+    formats = predict.add_mutually_exclusive_group()
+    for name, text in (("csv", "CSV"), ("json", "JSON, one array"), ("jsonl", "JSON, an object a line")):
+        formats.add_argument(f"--{name}", dest="format", action="store_const", const=name, help=text)
+    thresholds = predict.add_mutually_exclusive_group()
+    thresholds.add_argument("--threshold", type=_share, help="call a cell parasitized from this probability on")
+    thresholds.add_argument("--operating-point", metavar="NAME", help="from the model's own threshold of this name on")
+    predict.add_argument(
+        "--by",
+        metavar="patient|folder|FILE.csv",
+        help="instead of the cells, count by patient (from names like NLM's), by folder, or by patient as a CSV file "
+        "with the columns image and patient says",
+    )
+    predict.set_defaults(format="text")
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="open a page in the browser to try the model on",
+        description="Serve a page on this machine where one drops images of cells and sees what the model says and "
+        "where it looks. Nothing leaves the machine. Needs `uv run --extra demo`.",
+    )
+    demo.add_argument("--model", default="models", help=MODEL_HELP)
+    demo.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine alone)"
+    )
+    demo.add_argument("--port", type=int, default=8421, help="(default: %(default)s)")
+    demo.add_argument("--no-browser", action="store_true", help="do not open one")
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write the model as ONNX, for programs without torch",
+        description="Write the model as an ONNX file: uint8 (N, size, size, 3) in, probability out, with "
+        "normalisation, calibration and model card in it. What it says of the cells in data/ is compared with torch. "
+        "Needs `uv run --extra onnx`.",
+    )
+    export.add_argument("--onnx", required=True, metavar="FILE.onnx", help="where to write it")
+    export.add_argument("--int8", action="store_true", help="quantised to 8 bits, on cells of data/cells.npy")
+    export.add_argument("--model", default="models", help=MODEL_HELP)
+
+
+def _add_compare(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
         help="say which differences between experiments are real",
         description="Compare experiments with the first one, on the test cells that both have. Experiments that differ "
-        "only in split.fold or train.seed are pooled. Intervals are 95 %, from a bootstrap over patients.",
+        "only in split.fold or train.seed are pooled. Intervals are 95 %%, from a bootstrap over patients.",
     )
-    compare.add_argument(
-        "revisions", nargs="+", metavar="REV", help=f"experiment, branch, tag, commit or '{WORKSPACE}'"
-    )
+    compare.add_argument("revisions", nargs="+", metavar="REV", help="experiment, branch, tag, commit or 'workspace'")
     formats = compare.add_mutually_exclusive_group()
     for name, text in (("md", "a Markdown table"), ("csv", "CSV, every figure"), ("json", "JSON, every figure")):
         formats.add_argument(f"--{name}", dest="format", action="store_const", const=name, help=text)
-    compare.set_defaults(run=run_compare, format="text")
+    compare.set_defaults(format="text")
+
+
+def _add_push_runs(commands: Any) -> None:
     push = commands.add_parser(
         "push-runs",
         help="push what was run here, for others to restore",
@@ -40,94 +106,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "then restores what was run here.",
     )
     push.add_argument("-r", "--remote", help="one of `dvc remote list`, the default one if not given")
-    push.set_defaults(run=lambda options: print(f"{push_runs(options.remote)} files pushed"))
-    options = parser.parse_args(arguments)
-    options.run(options)
 
 
-def run_compare(options: argparse.Namespace) -> None:
-    """Read the revisions, compare their variants, print."""
-    variants = group_runs([read_run(revision) for revision in dict.fromkeys(options.revisions)])
-    table = compare_variants(variants)
-    match options.format:
-        case "csv":
-            print(table.to_csv(index=False), end="")
-        case "json":
-            print(json.dumps(to_tree(table, variants), indent=2, allow_nan=False))
-        case "md":
-            print(to_markdown(shorten(table)))
-            print("\n" + "\n".join(explain(table, variants)))
-        case _:
-            print(shorten(table).to_string(index=False, na_rep=""))
-            print("\n" + "\n".join(explain(table, variants)))
-
-
-def shorten(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as people read it: figures with their intervals, shares in percent."""
-    short = table[["variant", "runs", "cells"]].copy()
-    for name, title in (("accuracy", "accuracy %"), ("sensitivity", "sensitivity %"), ("specificity", "specificity %")):
-        short[title] = _with_bounds(table, name, 100, ".2f")
-    short["AUC"] = _with_bounds(table, "roc_auc", 1, ".4f")
-    if table.accuracy_sd.notna().any():
-        short["mean ± sd %"] = [_spread(*pair) for pair in zip(table.accuracy_mean, table.accuracy_sd, strict=True)]
-    if len(table) > 1:
-        short["difference, points"] = _with_bounds(table, "difference", 100, "+.2f")
-        short["McNemar p"] = ["" if pd.isna(p) else f"{p:.2g}" for p in table.mcnemar_p]
-        short["verdict"] = table.verdict.fillna("")
-    return short
-
-
-def to_markdown(table: pd.DataFrame) -> str:
-    """A table for a pull request."""
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def to_tree(table: pd.DataFrame, variants: list[list[Run]]) -> list[dict[str, object]]:
-    """The table for JSON: null for what cannot be told, and with the runs and the differing params of each variant."""
-    rows: list[Any] = table.astype(object).where(table.notna(), None).to_dict("records")
-    differences = list_differences(variants)
-    return [
-        {**row, "revisions": [run.name for run in runs], "params": differences[runs[0].name]}
-        for row, runs in zip(rows, variants, strict=True)
-    ]
-
-
-def explain(table: pd.DataFrame, variants: list[list[Run]]) -> list[str]:
-    """What the variants are, and on what the verdicts rest."""
-    first = variants[0][0].name
-    lines = []
-    for (name, params), runs in zip(list_differences(variants).items(), variants, strict=True):
-        names = ", ".join(run.name for run in runs)
-        values = " ".join(f"{key}={value}" for key, value in params.items()) or "the same params"
-        lines.append(f"{name}: {values} ({names})")
-    for row in table.iloc[1:].to_dict("records"):
-        if row["shared"]:
-            lines.append(f"{row['variant']} less {first}: on the {row['shared']:.0f} test cells that both have")
-        else:
-            lines.append(
-                f"{row['variant']} shares no test cell with {first}: run both with the same split.by, split.seed, "
-                "split.folds and split.fold, or on all folds"
-            )
-    lines.append("[95 % interval over patients]; McNemar's p takes cells for independent, so it is too sure of itself")
-    return lines
-
-
-def _with_bounds(table: pd.DataFrame, name: str, scale: float, spec: str) -> list[str]:
-    """Each value of a column with its interval; empty where there is none."""
-    cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-    return [
-        "" if pd.isna(value) else _format(value * scale, low * scale, high * scale, spec) for value, low, high in cells
-    ]
-
-
-def _format(value: float, low: float, high: float, spec: str) -> str:
-    bounds = "" if pd.isna(low) else f" [{low:{spec}}, {high:{spec}}]"
-    return f"{value:{spec}}{bounds}"
-
-
-def _spread(mean: float, sd: float) -> str:
-    return "" if pd.isna(sd) else f"{100 * mean:.2f} ± {100 * sd:.2f}"
+def _share(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no probability: from 0 to 1")
+    return value
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What DVC knows of a revision: an experiment, branch, tag or commit, or `workspace` for the files as they are."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -37,6 +38,33 @@ def read_run(revision: str) -> Run:
         ) from None
     test = predictions[predictions.split == "test"]
     return Run(revision, params, test.assign(threshold=threshold))
+
+
+def fetch_model(revision: str, folder: Path) -> None:
+    """Put model.safetensors and model.json of a revision into a folder, from DVC's cache or its remote.
+
+    Raises:
+        UserError: there is no such revision, DVC is missing, or its model cannot be reached.
+    """
+    try:
+        import dvc.api
+        from dvc.exceptions import DvcException
+        from dvc.scm import RevError, SCMError
+    except ModuleNotFoundError:
+        raise UserError(f"{revision}: no such folder, and a Git revision needs DVC: `uv sync`") from None
+    try:
+        for name in ("model.safetensors", "model.json"):
+            (folder / name).write_bytes(dvc.api.read(f"models/{name}", rev=revision, mode="rb"))
+    except (RevError, SCMError):
+        raise UserError(
+            f"{revision}: no folder, no .onnx file and no revision of this repository; `dvc exp list` and `git log` "
+            "name those there are"
+        ) from None
+    except (DvcException, FileNotFoundError) as error:
+        raise UserError(
+            f"{revision}: its model cannot be read: {error}\n"
+            "If it ran elsewhere, `dvc fetch` or `dvc exp pull` brings it; if it never ran, run it: `dvc repro`."
+        ) from None
 
 
 def push_runs(remote: str | None) -> int:

@@ -1,19 +1,53 @@
 """From image files to squares of pixels: the one place where a cell is decoded and resized."""
 
 import io
+import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # that are tried; Pillow knows more, some of them programs in disguise
+MOST_PIXELS = 20_000_000  # of an image; a crop has some 20,000, a whole photograph of a smear 16 million
 _CHUNK = 256  # cells a task: long enough to hide the cost of a task, short enough for a smooth progress bar
+
+
+def decode(data: bytes, size: int, fit: str) -> Pixels:
+    """An image file as (size, size, 3) uint8 RGB: the one way of each cell, in training as in prediction.
+
+    Raises:
+        ValueError: in words, whatever is wrong with the file.
+    """
+    return to_square(read_image(data), size, fit)
+
+
+def read_image(data: bytes) -> Image.Image:
+    """An image file of FORMATS, decoded.
+
+    Raises:
+        ValueError: it is none, is broken, has several pages, or more than MOST_PIXELS.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:  # before they take memory
+                raise ValueError(f"{image.width} x {image.height} pixels are too many; give crops of one cell each")
+            if (pages := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":  # a camera's, with a preview
+                raise ValueError(f"it has {pages} pages; give one cell a file")
+            image.load()
+            return image
+    except UnidentifiedImageError:
+        raise ValueError("not a PNG, JPEG, TIFF, BMP or WebP image") from None
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a decoder raises on rubbish
+        raise ValueError(f"cannot be decoded: {error}") from None
 
 
 def to_square(image: Image.Image, size: int, fit: str) -> Pixels:
@@ -21,7 +55,7 @@ def to_square(image: Image.Image, size: int, fit: str) -> Pixels:
 
     fit "stretch" ignores the aspect ratio as the notebook did; "pad" keeps it and centres the cell on black.
     """
-    image = image.convert("RGB")
+    image = to_rgb(image)
     if fit == "stretch":
         return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
     scale = size / max(image.size)
@@ -29,6 +63,22 @@ def to_square(image: Image.Image, size: int, fit: str) -> Pixels:
     square = Image.new("RGB", (size, size))
     square.paste(image.resize((width, height), Image.Resampling.BILINEAR), ((size - width) // 2, (size - height) // 2))
     return np.asarray(square)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A picture of any mode in 8-bit RGB, upright as its EXIF says; what is transparent becomes black, as background.
+
+    Raises:
+        ValueError: its pixels are no bytes and no 16-bit numbers.
+    """
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):  # type: ignore[operator]
+        raise ValueError("pixels of more than 16 bits; save it with 8 or 16 a channel")
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+    return image.convert("RGB")
 
 
 def decode_archive(archive: Path, names: Sequence[str], out: Path, size: int, fit: str, workers: int) -> Iterator[int]:
@@ -58,14 +108,17 @@ def _decode_rows(archive: Path, out: Path, size: int, fit: str, start: int, name
     broken = []
     for row, name in enumerate(names, start):
         try:
-            with Image.open(io.BytesIO(opened(archive).read(name))) as image:
-                pixels[row] = to_square(image, size, fit)
-        except Exception as error:  # whatever a decoder raises on rubbish: the run goes on and ends with the whole list
+            pixels[row] = decode(opened(archive).read(name), size, fit)
+        except Exception as error:  # whatever zipfile raises on rubbish: the run goes on and ends with the whole list
             broken.append(f"  {name}: {error}")
     return broken
 
 
-@cache
 def opened(archive: Path) -> zipfile.ZipFile:
     """The archive, opened once a process: reading its directory of 27,558 names takes 0.3 s."""
+    return _open(archive, os.getpid())  # after a fork anew, or two processes would move one place in the file
+
+
+@lru_cache(maxsize=8)
+def _open(archive: Path, process: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(archive)

@@ -5,6 +5,6 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress(total: int, what: str, unit: str, hidden: bool = False) -> "tqdm[Any]":
+def progress(total: int | None, what: str, unit: str, hidden: bool = False) -> "tqdm[Any]":
     """A bar on stderr to `update`."""
     return tqdm(total=total, desc=what, unit=unit, disable=hidden or None)

@@ -3,7 +3,10 @@
 import ast
 from pathlib import Path
 
-SCHEMA = "malaria/params.py"  # accepts or refuses values that DVC tracks under `params:`, and makes nothing
+NO_DEPENDENCIES = {
+    "malaria/params.py",  # accepts or refuses values that DVC tracks under `params:`, and makes nothing
+    "malaria/__init__.py",  # hands on what users of the library ask for, which no stage does
+}
 
 
 def imports_of(path: Path, root: Path) -> set[Path]:
@@ -27,11 +30,12 @@ def _files(name: str, root: Path) -> set[Path]:
 
 def closure(start: Path, root: Path) -> set[str]:
     """The files, relative to root, that importing `start` may run: neither the schema nor mere docstrings."""
-    found, new = set(), {start, start.parent / "__init__.py"}
+    exempt = {root / name for name in NO_DEPENDENCIES}
+    found, new = set(), {start, start.parent / "__init__.py"} - exempt
     while new:
         found |= new
-        new = set().union(*(imports_of(path, root) for path in new)) - found
-    return {str(path.relative_to(root)) for path in found if _has_code(path)} - {SCHEMA}
+        new = set().union(*(imports_of(path, root) for path in new)) - found - exempt
+    return {str(path.relative_to(root)) for path in found if _has_code(path)}
 
 
 def _has_code(path: Path) -> bool:

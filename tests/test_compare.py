@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from malaria.cli import explain, shorten, to_markdown, to_tree
+from malaria.commands.compare import explain, shorten, to_markdown, to_tree
 from malaria.compare import Run, compare_pair, compare_variants, decide, group_runs, list_differences, mcnemar
 
 

@@ -1,0 +1,1 @@
+"""What each command of `malaria` does, once its options are read."""

@@ -1,0 +1,117 @@
+"""Where a model comes from: a folder, a revision of the repository, or an ONNX file."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+
+from malaria.cells import to_floats
+from malaria.classifier import Classifier
+from malaria.compute import pick_device
+from malaria.errors import UserError
+from malaria.grad_cam import draw_evidence
+from malaria.images import Pixels
+from malaria.inference import BATCH
+from malaria.machine import count_cores
+from malaria.metrics import Array
+from malaria.model_card import ModelCard
+from malaria.model_files import load_weights
+from malaria.scorer import Scorer
+
+ONNX_BATCH = 64  # cells a run
+WEIGHTS, CARD = "model.safetensors", "model.json"
+HOW_TO_GET_ONE = (
+    "`uv run dvc pull models/model.safetensors models/model.json` fetches it from a remote, `uv run dvc repro` trains "
+    "it in minutes; or name another folder, a Git revision, or an .onnx file"
+)
+
+
+def load_model(source: str | Path = "models") -> Classifier:
+    """The model of a folder (model.safetensors and model.json), of an ONNX file that `malaria export` wrote, or of a
+    revision of the repository that one stands in: a branch, tag, commit or experiment.
+
+    Raises:
+        UserError: there is none, or it is not whole.
+    """
+    path = Path(source)
+    if path.suffix == ".onnx":
+        return _load_onnx(path)
+    if path.is_dir() or str(source) == "models":
+        return _load_folder(path, str(source))
+    from malaria.experiments import fetch_model  # DVC, which only a revision needs
+
+    with tempfile.TemporaryDirectory() as folder:
+        fetch_model(str(source), Path(folder))
+        return _load_folder(Path(folder), str(source))
+
+
+def read_card(data: str | bytes) -> ModelCard:
+    """The card of a model.
+
+    Raises:
+        ValueError: naming the entries that are missing or wrong.
+    """
+    try:
+        return ModelCard.model_validate_json(data)
+    except ValidationError as error:
+        entries = {".".join(map(str, detail["loc"])) or "all of it" for detail in error.errors()}
+        raise ValueError(f"wrong or missing in its card: {', '.join(sorted(entries))}") from None
+
+
+def _load_folder(folder: Path, name: str) -> Classifier:
+    try:
+        card = read_card((folder / CARD).read_bytes())
+        network, recipe = load_weights(folder / WEIGHTS)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{name}: no {Path(error.filename or WEIGHTS).name} in it, so no model: {HOW_TO_GET_ONE}"
+        ) from None
+    except (ValueError, SafetensorError, RuntimeError, KeyError, TypeError) as error:
+        raise UserError(f"{name}: no whole model, or one of another version: {error}\n{HOW_TO_GET_ONE}") from None
+    if not recipe.model_dump().items() <= card.model_dump().items():
+        raise UserError(f"{name}: {CARD} is not of the weights beside it; get both anew: {HOW_TO_GET_ONE}")
+    device = pick_device()
+    network.to(device).eval()
+    scorer = Scorer(network, card).to(device).eval()
+
+    @torch.inference_mode()
+    def score(cells: Pixels) -> tuple[Array, Array]:
+        batches = torch.split(torch.from_numpy(cells), BATCH[device.type])
+        probability, deviations = zip(*(scorer(batch.to(device)) for batch in batches), strict=True)
+        return torch.cat(probability).cpu().numpy(), torch.cat(deviations).cpu().numpy()
+
+    def explain(cells: Pixels) -> Pixels:
+        batch = to_floats(torch.from_numpy(cells).to(device))
+        return draw_evidence(network, batch, card.evidence_peak).cpu().numpy()
+
+    return Classifier(card, score, explain)
+
+
+def _load_onnx(path: Path) -> Classifier:
+    """Run on the processor by onnxruntime, in batches of 64."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise UserError(f"{path}: onnxruntime is missing; `uv run --extra onnx malaria ...` brings it") from None
+    if not path.exists():
+        raise UserError(f"{path}: no such file; `uv run --extra onnx malaria export --onnx {path}` makes one")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = count_cores()
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        card = read_card(session.get_modelmeta().custom_metadata_map["card"])
+    except Exception as error:  # onnxruntime has no error of its own to catch
+        raise UserError(
+            f"{path}: not a model that `malaria export` wrote, or one of another version: {error}"
+        ) from None
+
+    def score(cells: Pixels) -> tuple[Array, Array]:
+        starts = range(0, max(1, len(cells)), ONNX_BATCH)
+        parts = [session.run(["probability", "deviations"], {"cells": cells[at : at + ONNX_BATCH]}) for at in starts]
+        probability, deviations = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return probability, deviations
+
+    return Classifier(card, score)

@@ -1,0 +1,69 @@
+"""Predict any number of images: decoded on all cores, judged as they come, memory the same for ten as for a million."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import numpy as np
+import pandas as pd
+
+from malaria.classifier import Classifier
+from malaria.images import Pixels, decode
+from malaria.sources import Source
+
+CHUNK = 128  # images a task, and a forward pass
+AHEAD = 4  # tasks that a process is given before it has answered: more would only fill memory
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The names and cells (N, size, size, 3) of the images that could be read, and a line for each that could not."""
+
+    names: list[str]
+    cells: Pixels
+    broken: list[str]
+
+
+def predict_sources(
+    sources: Iterable[Source], classifier: Classifier, threshold: float | None, workers: int
+) -> Iterator[tuple[pd.DataFrame, list[str]]]:
+    """What is said of the images, some at a time, in their order.
+
+    Each time a table, image and the columns of Classifier.judge, and a line for each image that could not be read.
+    """
+    size, fit = classifier.card.size, classifier.card.fit
+    for decoded in decode_sources(sources, size, fit, workers):
+        table = classifier.judge(decoded.cells, threshold)
+        table.insert(0, "image", decoded.names)
+        yield table, decoded.broken
+
+
+def decode_sources(sources: Iterable[Source], size: int, fit: str, workers: int) -> Iterator[Decoded]:
+    """The images decoded, CHUNK at a time: a few of them here, many in as many processes."""
+    remaining = iter(sources)
+    chunks = iter(lambda: list(islice(remaining, CHUNK)), [])
+    first = next(chunks, [])
+    if len(first) < CHUNK:
+        yield _decode_chunk(first, size, fit)
+        return
+    waiting: deque[Future[Decoded]] = deque()
+    with ProcessPoolExecutor(workers) as pool:
+        for chunk in chain([first], chunks):
+            waiting.append(pool.submit(_decode_chunk, chunk, size, fit))
+            if len(waiting) > AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _decode_chunk(sources: list[Source], size: int, fit: str) -> Decoded:
+    names, cells, broken = [], [], []
+    for source in sources:
+        try:
+            cells.append(decode(source.read(), size, fit))
+            names.append(source.name)
+        except ValueError as error:
+            broken.append(f"{source.name}: {error}")
+    return Decoded(names, np.stack(cells) if cells else np.zeros((0, size, size, 3), np.uint8), broken)
