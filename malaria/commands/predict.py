@@ -67,10 +67,7 @@ def write(tables: Iterable[pd.DataFrame], kind: str) -> None:
             print("[]" if start == "[\n" else "\n]")
         case _:
             for number, table in enumerate(tables):
-                text = (
-                    _to_text(table) if "image" in table else table.to_string(index=False, float_format="{:.3f}".format)
-                )
-                lines = text.splitlines()
+                lines = _to_lines(table) if "image" in table else _to_aligned_lines(table)
                 print("\n".join(lines[1:] if number else lines))
 
 
