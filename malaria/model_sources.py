@@ -36,16 +36,39 @@ def load_model(source: str | Path = "models") -> Classifier:
     Raises:
         UserError: there is none, or it is not whole.
     """
-    path = Path(source)
-    if path.suffix == ".onnx":
-        return _load_onnx(path)
-    if path.is_dir() or str(source) == "models":
-        return _load_folder(path, str(source))
+    return _load_onnx(Path(source)) if Path(source).suffix == ".onnx" else as_classifier(*load_scorer(source))
+
+
+def load_scorer(source: str | Path) -> tuple[Scorer, ModelCard]:
+    """The model of a folder or a revision as it was trained, on the best device there is, and its card.
+
+    Raises:
+        UserError: there is none, or it is not whole.
+    """
+    if Path(source).is_dir() or str(source) == "models":
+        return _read_folder(Path(source), str(source))
     from malaria.experiments import fetch_model  # DVC, which only a revision needs
 
     with tempfile.TemporaryDirectory() as folder:
         fetch_model(str(source), Path(folder))
-        return _load_folder(Path(folder), str(source))
+        return _read_folder(Path(folder), str(source))
+
+
+def as_classifier(scorer: Scorer, card: ModelCard) -> Classifier:
+    """What a scorer says, in numpy, in batches that its device likes."""
+    device = scorer.deviations.middle.device
+
+    @torch.inference_mode()
+    def score(cells: Pixels) -> tuple[Array, Array]:
+        batches = torch.split(torch.from_numpy(cells), BATCH[device.type])
+        probability, deviations = zip(*(scorer(batch.to(device)) for batch in batches), strict=True)
+        return torch.cat(probability).cpu().numpy(), torch.cat(deviations).cpu().numpy()
+
+    def explain(cells: Pixels) -> Pixels:
+        batch = to_floats(torch.from_numpy(cells).to(device))
+        return draw_evidence(scorer.network, batch, card.evidence_peak).cpu().numpy()
+
+    return Classifier(card, score, explain)
 
 
 def read_card(data: str | bytes) -> ModelCard:
@@ -61,7 +84,7 @@ def read_card(data: str | bytes) -> ModelCard:
         raise ValueError(f"wrong or missing in its card: {', '.join(sorted(entries))}") from None
 
 
-def _load_folder(folder: Path, name: str) -> Classifier:
+def _read_folder(folder: Path, name: str) -> tuple[Scorer, ModelCard]:
     try:
         card = read_card((folder / CARD).read_bytes())
         network, recipe = load_weights(folder / WEIGHTS)
@@ -73,21 +96,7 @@ def _load_folder(folder: Path, name: str) -> Classifier:
         raise UserError(f"{name}: no whole model, or one of another version: {error}\n{HOW_TO_GET_ONE}") from None
     if not recipe.model_dump().items() <= card.model_dump().items():
         raise UserError(f"{name}: {CARD} is not of the weights beside it; get both anew: {HOW_TO_GET_ONE}")
-    device = pick_device()
-    network.to(device).eval()
-    scorer = Scorer(network, card).to(device).eval()
-
-    @torch.inference_mode()
-    def score(cells: Pixels) -> tuple[Array, Array]:
-        batches = torch.split(torch.from_numpy(cells), BATCH[device.type])
-        probability, deviations = zip(*(scorer(batch.to(device)) for batch in batches), strict=True)
-        return torch.cat(probability).cpu().numpy(), torch.cat(deviations).cpu().numpy()
-
-    def explain(cells: Pixels) -> Pixels:
-        batch = to_floats(torch.from_numpy(cells).to(device))
-        return draw_evidence(network, batch, card.evidence_peak).cpu().numpy()
-
-    return Classifier(card, score, explain)
+    return Scorer(network, card).to(pick_device()).eval(), card
 
 
 def _load_onnx(path: Path) -> Classifier:

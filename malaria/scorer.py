@@ -17,10 +17,11 @@ class Scorer(nn.Module):
 
     def __init__(self, network: nn.Module, card: ModelCard) -> None:
         super().__init__()
-        self.network = EightViews(network) if card.tta else network
+        self.network = network
+        self.judge = EightViews(network) if card.tta else network
         self.deviations = Deviations(card.usual)
         self.temperature = card.temperature
 
     def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         batch = to_floats(cells)
-        return torch.sigmoid(self.network(batch) / self.temperature), self.deviations(batch)
+        return torch.sigmoid(self.judge(batch) / self.temperature), self.deviations(batch)
