@@ -4,18 +4,20 @@ Cells lie in no particular orientation and stains vary from smear to smear, so t
 cell gives one that could have been seen. What is turned in from outside is black, as the background is.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
 
 from malaria.cells import to_floats
 
 SHEAR, ZOOM, SHIFT = 0.1, 0.15, 0.05  # ratio; ratio; share of the side: each -x .. x
 BRIGHTNESS, CONTRAST, SATURATION, TINT = 0.2, 0.2, 0.2, 0.08  # factors 1-x .. 1+x; tint a channel
+BLUR, NOISE = 1.5, 0.1  # of robust, at the most: sigma in px, standard deviation of a channel in 0..1
 OPERATIONS, MAGNITUDE = 2, 5  # of randaugment: how many of torchvision's a cell, and how strong, 0 .. 30
 
 Change = Callable[[Tensor, Generator], Tensor]
@@ -60,6 +62,47 @@ def _color_and_affine(batch: Tensor, random: Generator) -> Tensor:
     half = (len(batch) + 1) // 2
     batch[:half] = _affine(batch[:half], random)
     return batch
+
+
+def _robust(batch: Tensor, random: Generator) -> Tensor:
+    """As _color_and_affine, and what a microscope, a camera or a cropping program does: to a quarter blur, to a quarter
+    noise, and to an eighth another background than black.
+    """
+    batch = _color_and_affine(batch, random)
+    batch[0::4] = _blur(batch[0::4], random)
+    batch[1::4] = _noise(batch[1::4], random)
+    batch[2::8] = _background(batch[2::8], random)
+    return batch
+
+
+def _blur(batch: Tensor, random: Generator) -> Tensor:
+    """A Gaussian, of one width for all, within the cell: the black around it is cut out later."""
+    sigma = 0.1 + (BLUR - 0.1) * torch.rand(1, generator=random, device=random.device)
+    reach = math.ceil(2 * BLUR)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=batch.device) / sigma) ** 2)
+    weights = (kernel / kernel.sum()).expand(3, 1, -1)
+    padded = pad(batch, [reach] * 4, mode="replicate")
+    across = conv2d(padded, weights[:, :, None], groups=3)
+    return conv2d(across, weights[..., None], groups=3) * _inside(batch)
+
+
+def _noise(batch: Tensor, random: Generator) -> Tensor:
+    """Gaussian, of a strength of its own for each cell."""
+    strength = torch.rand(len(batch), 1, 1, 1, generator=random, device=random.device) * NOISE
+    noise = torch.randn(batch.shape, generator=random, device=random.device) * strength
+    return (batch + noise).clamp_(0, 1) * _inside(batch)
+
+
+def _background(batch: Tensor, random: Generator) -> Tensor:
+    """Instead of black any grey, tinted a little."""
+    grey = torch.rand(len(batch), 1, 1, 1, generator=random, device=random.device)
+    color = (grey + _uniform(random, TINT, len(batch), 3, 1, 1)).clamp_(0, 1)
+    return torch.where(_inside(batch), batch, color)
+
+
+def _inside(batch: Tensor) -> Tensor:
+    """Where there is cell, (N, 1, H, W): outside all is black."""
+    return batch.amax(1, keepdim=True) > 0
 
 
 def _randaugment(batch: Tensor, random: Generator) -> Tensor:
@@ -151,6 +194,7 @@ AUGMENTATIONS = {
     "flips": Augmentation(_flips),
     "color": Augmentation(_flips, _color),
     "full": Augmentation(_flips, _color_and_affine),
+    "robust": Augmentation(_flips, _robust),
     "randaugment": Augmentation(_flips, _randaugment),
     "mixup": Augmentation(_flips, _color_and_affine, _mixup),
     "cutmix": Augmentation(_flips, _color_and_affine, _cutmix),

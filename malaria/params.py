@@ -79,7 +79,7 @@ class Train(Section):
     weights: str | None
     freeze: int = Field(ge=0)
     color: Literal["balance", "keep"]
-    augment: Literal["none", "flips", "color", "full", "randaugment", "mixup", "cutmix"]
+    augment: Literal["none", "flips", "color", "full", "robust", "randaugment", "mixup", "cutmix"]
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=2, le=65536)
     optimizer: Literal["adam", "adamw", "sgd"]
