@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from malaria.commands.compare import shorten, to_markdown
+from malaria.commands.compare import shorten
 from malaria.compare import compare_variants
 from malaria.experiments import read_run
+from malaria.markdown import publish, to_markdown
 
 PAGE, FOLDER = Path("docs/RESULTS.md"), Path("docs/results")
 
@@ -117,21 +118,6 @@ def render(compared: pd.DataFrame) -> str:
     short.insert(1, "params", [f"`{params}`" if params else "" for params in compared.params])
     short["minutes"] = ["" if pd.isna(minutes) else f"{minutes:.1f}" for minutes in compared.minutes]
     return to_markdown(short)
-
-
-def publish(title: str, text: str, page: str) -> str:
-    """The page with the table between the marks that bear its title.
-
-    Raises:
-        ValueError: it has no such marks.
-    """
-    marks = f"<!-- {title} -->\n", "<!-- end -->"
-    before, found, rest = page.partition(marks[0])
-    if not found:
-        raise ValueError(
-            f"{PAGE}: no place for the table: write <!-- {title} --> and <!-- end --> on lines of their own"
-        )
-    return before + marks[0] + text + "\n" + marks[1] + rest.partition(marks[1])[2]
 
 
 def main() -> None:

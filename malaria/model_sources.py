@@ -1,6 +1,7 @@
 """Where a model comes from: a folder, a revision of the repository, or an ONNX file."""
 
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -57,18 +58,27 @@ def load_scorer(source: str | Path) -> tuple[Scorer, ModelCard]:
 def as_classifier(scorer: Scorer, card: ModelCard) -> Classifier:
     """What a scorer says, in numpy, in batches that its device likes."""
     device = scorer.deviations.middle.device
+    alone = threading.Lock()  # Grad-CAM hooks into the network, so nothing else may pass through it then
 
     @torch.inference_mode()
     def score(cells: Pixels) -> tuple[Array, Array]:
-        batches = torch.split(torch.from_numpy(cells), BATCH[device.type])
-        probability, deviations = zip(*(scorer(batch.to(device)) for batch in batches), strict=True)
-        return torch.cat(probability).cpu().numpy(), torch.cat(deviations).cpu().numpy()
+        with alone:
+            parts = [scorer(batch.to(device)) for batch in torch.split(_to_tensor(cells), BATCH[device.type])]
+        probability, deviations = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+        return probability, deviations
 
     def explain(cells: Pixels) -> Pixels:
-        batch = to_floats(torch.from_numpy(cells).to(device))
-        return draw_evidence(scorer.network, batch, card.evidence_peak).cpu().numpy()
+        with alone:
+            return (
+                draw_evidence(scorer.network, to_floats(_to_tensor(cells).to(device)), card.evidence_peak).cpu().numpy()
+            )
 
     return Classifier(card, score, explain)
+
+
+def _to_tensor(cells: Pixels) -> torch.Tensor:
+    """The same memory, unless it is not to be written to, which torch would complain of."""
+    return torch.from_numpy(np.require(cells, requirements="W"))
 
 
 def read_card(data: str | bytes) -> ModelCard:

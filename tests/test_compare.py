@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from malaria.commands.compare import explain, shorten, to_markdown, to_tree
+from malaria.commands.compare import explain, shorten, to_tree
 from malaria.compare import Run, compare_pair, compare_variants, decide, group_runs, list_differences, mcnemar
+from malaria.markdown import to_markdown
 
 
 def run(name: str, right: Any, cells: range = range(400), **params: Any) -> Run:

@@ -10,7 +10,8 @@ from conftest import ROOT
 from dvc.utils.hydra import apply_overrides
 from scratch import Scratch
 
-from bench.results import FOLDER, PAGE, TABLES, publish, read_table, remember_minutes, render
+from bench.results import FOLDER, PAGE, TABLES, read_table, remember_minutes, render
+from malaria.markdown import publish
 from malaria.params import load_params
 
 RESULTS = (ROOT / PAGE).read_text("utf-8")

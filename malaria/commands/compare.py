@@ -8,6 +8,7 @@ import pandas as pd
 
 from malaria.compare import Run, compare_variants, group_runs, list_differences
 from malaria.experiments import read_run
+from malaria.markdown import to_markdown
 
 
 def run(options: argparse.Namespace) -> None:
@@ -40,12 +41,6 @@ def shorten(table: pd.DataFrame) -> pd.DataFrame:
         short["McNemar p"] = ["" if pd.isna(p) else f"{p:.2g}" for p in table.mcnemar_p]
         short["verdict"] = table.verdict.fillna("")
     return short
-
-
-def to_markdown(table: pd.DataFrame) -> str:
-    """A table for a pull request."""
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def to_tree(table: pd.DataFrame, variants: list[list[Run]]) -> list[dict[str, object]]:
