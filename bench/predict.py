@@ -1,0 +1,64 @@
+"""How near is `malaria predict` to bare decoding, and does its memory stay? `uv run --extra onnx python bench/predict.py`
+
+Predicts data/cells.zip, and the same twelve times over, by turns with only decoding it to squares in as many processes,
+with each model given (default: models; a folder, revision or .onnx file), each in a process of its own; prints cells a
+second, loading left out, the ratio to decoding, and the highest memory of the process that predicts.
+"""
+
+import argparse
+import multiprocessing as mp
+import resource
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+
+from malaria import load_model
+from malaria.compute import prepare
+from malaria.machine import count_cores
+from malaria.predict import decode_sources, predict_sources
+from malaria.sources import Source, find_images
+
+CELLS = "data/cells.zip"
+TURNS, OVER = 3, 12
+
+
+def sources(times: int) -> Iterator[Source]:
+    return chain.from_iterable(find_images([path]) for path in repeat(CELLS, times))
+
+
+def only_decode(model: str, times: int) -> tuple[float, int]:
+    began = time.perf_counter()
+    done = sum(len(part.names) for part in decode_sources(sources(times), 64, "stretch", count_cores()))
+    return done / (time.perf_counter() - began), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def predict(model: str, times: int) -> tuple[float, int]:
+    prepare(0)
+    classifier = load_model(model)
+    began = time.perf_counter()
+    done = sum(len(table) for table, _ in predict_sources(sources(times), classifier, None, count_cores()))
+    return done / (time.perf_counter() - began), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def apart(work: Callable[[str, int], tuple[float, int]], model: str, times: int) -> tuple[float, int]:
+    """In a new process: cells a second, and KiB."""
+    with mp.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, (model, times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", default=["models"], metavar="MODEL")
+    options = parser.parse_args()
+    print(f"{'':<12}{'cells':>8}{'cells/s':>9}{'ratio':>7}{'MB':>7}", flush=True)
+    decoded = 0.0
+    for name, work in [("decoding", only_decode), *((model, predict) for model in options.models)]:
+        speed, memory = max(apart(work, name, 1) for _ in range(TURNS))
+        decoded = decoded or speed
+        print(f"{name:<12}{27558:>8}{speed:>9.0f}{speed / decoded:>7.2f}{memory / 1024:>7.0f}", flush=True)
+    speed, memory = apart(predict, options.models[0], OVER)
+    print(f"{options.models[0]:<12}{27558 * OVER:>8}{speed:>9.0f}{'':>7}{memory / 1024:>7.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
