@@ -1,4 +1,4 @@
-"""How near is `malaria predict` to bare decoding, and does its memory stay? `uv run --extra onnx python bench/predict.py`
+"""How near is predicting to bare decoding, and does its memory stay? `uv run python bench/predict.py [MODEL...]`
 
 Predicts data/cells.zip, and the same twelve times over, by turns with only decoding it to squares in as many processes,
 with each model given (default: models; a folder, revision or .onnx file), each in a process of its own; prints cells a
@@ -6,11 +6,12 @@ second, loading left out, the ratio to decoding, and the highest memory of the p
 """
 
 import argparse
-import multiprocessing as mp
 import resource
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import chain, repeat
+from multiprocessing import get_context
 
 from malaria import load_model
 from malaria.compute import prepare
@@ -42,8 +43,8 @@ def predict(model: str, times: int) -> tuple[float, int]:
 
 def apart(work: Callable[[str, int], tuple[float, int]], model: str, times: int) -> tuple[float, int]:
     """In a new process: cells a second, and KiB."""
-    with mp.get_context("spawn").Pool(1) as pool:
-        return pool.apply(work, (model, times))
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(work, model, times).result()
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
         whole, small = Path(folder) / "whole.onnx", Path(folder) / "small.onnx"
         export_onnx(scorer, card, whole)
         if options.int8:
-            quantise(whole, _read_split(card, "train", CALIBRATION)[0], small)
+            quantise(whole, read_split(card, "train", CALIBRATION)[0], small)
         said = {"onnx": load_model(whole).score(cells)[0]}
         said |= {"onnx int8": load_model(small).score(cells)[0]} if options.int8 else {}
         sizes = [path.stat().st_size for path in (whole, small) if path.exists()]
@@ -70,7 +70,7 @@ def compare(said: dict[str, Array], labels: Array, threshold: float, sizes: list
 def _find_cells(card: ModelCard) -> tuple[Pixels, Array, str]:
     """Cells to compare on, their labels, and what they are: those of test, or drawn ones where these are not here."""
     try:
-        cells, labels = _read_split(card, "test")
+        cells, labels = read_split(card, "test")
         return cells, labels, f"the {len(cells):,} cells of test in {CELLS}"
     except UserError as error:
         drawn = list(draw_cells(patients=10, cells=200, seed=0, workers=1))
@@ -78,7 +78,7 @@ def _find_cells(card: ModelCard) -> tuple[Pixels, Array, str]:
         return np.stack(squares), np.array([names.label(name) for name, _ in drawn]), f"200 drawn cells, since {error}"
 
 
-def _read_split(card: ModelCard, name: str, most: int | None = None) -> tuple[Pixels, Array]:
+def read_split(card: ModelCard, name: str, most: int | None = None) -> tuple[Pixels, Array]:
     """Cells of a split, (N, size, size, 3), and their labels; some at random if there are more than `most`.
 
     Raises:

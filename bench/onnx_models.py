@@ -1,0 +1,59 @@
+"""What does a prediction cost without torch? `uv run --extra onnx python bench/onnx_models.py`
+
+Exports the model of models/, whole and in 8 bits, and prints of torch and of either in onnxruntime: the size of the file,
+how many of the test cells are called right, and milliseconds a cell, one at a time and 64 at once, on all cores.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from malaria import load_model
+from malaria.classifier import Classifier
+from malaria.commands.export import read_split
+from malaria.compute import describe_device, prepare
+from malaria.export import CALIBRATION, export_onnx, quantise
+from malaria.images import Pixels
+from malaria.metrics import Array
+from malaria.model_sources import as_classifier, load_scorer
+
+MANY = 64
+SECONDS = 2.0  # to time each for, at the least
+
+
+def milliseconds(model: Classifier, cells: Pixels) -> float:
+    """A cell, at the fastest of several passes: what is slower is the machine's other work."""
+    times, began = [], time.perf_counter()
+    while len(times) < 5 or time.perf_counter() - began < SECONDS:
+        start = time.perf_counter()
+        model.score(cells)
+        times.append(time.perf_counter() - start)
+    return 1000 * min(times) / len(cells)
+
+
+def describe(name: str, model: Classifier, path: Path, cells: Pixels, labels: Array) -> str:
+    right = np.mean((model.score(cells)[0] >= model.card.threshold) == labels)
+    alone, many = milliseconds(model, cells[:1]), milliseconds(model, cells[:MANY])
+    return f"{name:<12}{path.stat().st_size / 1e6:>6.2f}{100 * right:>12.2f}{alone:>10.2f}{many:>10.3f}"
+
+
+def main() -> None:
+    prepare(0)
+    scorer, card = load_scorer("models")
+    cells, labels = read_split(card, "test")
+    print(describe_device(torch.device("cpu")))
+    print(f"{'':<12}{'MB':>6}{'accuracy %':>12}{'ms alone':>10}{f'ms of {MANY}':>10}")
+    with tempfile.TemporaryDirectory() as folder:
+        whole, small = Path(folder) / "whole.onnx", Path(folder) / "small.onnx"
+        export_onnx(scorer, card, whole)
+        quantise(whole, read_split(card, "train", CALIBRATION)[0], small)
+        print(describe("torch", as_classifier(scorer, card), Path("models/model.safetensors"), cells, labels))
+        print(describe("onnx", load_model(whole), whole, cells, labels))
+        print(describe("onnx int8", load_model(small), small, cells, labels))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Is what is no cell told from cells? `uv run python bench/unlike.py` writes it into docs/RESULTS.md.
+
+Gives the model pictures that are none of its cells: photographs, noise, and cells of the test set with something done
+to them that the traits of malaria/traits.py may notice or not. Says how many of each are called unlike, by the traits,
+and for comparison by the network's own features (Mahalanobis distance, Lee et al., NeurIPS 2018), either with the limit
+that calls 1 % of val's cells unlike; and how many of the test cells as they are, the false alarms.
+"""
+
+import io
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.datasets import load_sample_images
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
+from torchvision.transforms.v2.functional import gaussian_blur
+
+from malaria.cells import CellFile, to_floats
+from malaria.compute import prepare
+from malaria.images import to_square
+from malaria.markdown import publish, to_markdown
+from malaria.model_card import ModelCard
+from malaria.model_files import load_weights
+from malaria.models import find_head
+from malaria.synthetic import draw_cells
+from malaria.traits import Deviations
+
+TABLE, PAGE = Path("docs/results/unlike.csv"), Path("docs/RESULTS.md")
+SAMPLE = 1000  # of the test cells, and as many of each of the others
+
+
+def photographs(size: int) -> Tensor:
+    """Squares cut from those that come with scikit-learn and matplotlib."""
+    folder = Path(mpl.get_data_path()) / "sample_data"
+    pictures = [Image.fromarray(image) for image in load_sample_images().images]
+    pictures += [Image.open(path).convert("RGB") for path in sorted(folder.glob("*.jpg"))]
+    random = np.random.default_rng(0)
+    squares = []
+    for _ in range(SAMPLE):
+        picture = pictures[random.integers(len(pictures))]
+        side = int(random.integers(60, min(picture.size)))
+        x, y = random.integers(0, picture.width - side), random.integers(0, picture.height - side)
+        squares.append(to_square(picture.crop((x, y, x + side, y + side)), size, "stretch"))
+    return torch.from_numpy(np.stack(squares))
+
+
+def draw(size: int) -> Tensor:
+    drawn = draw_cells(patients=40, cells=SAMPLE, seed=0, workers=1)
+    return torch.from_numpy(np.stack([to_square(Image.open(io.BytesIO(png)), size, "stretch") for _, png in drawn]))
+
+
+def inside(cells: Tensor) -> Tensor:
+    return cells.amax(3, keepdim=True) > 0
+
+
+def resize(cells: Tensor, side: int) -> Tensor:
+    return interpolate(cells.permute(0, 3, 1, 2).float(), side, mode="bilinear").permute(0, 2, 3, 1).byte()
+
+
+def make_others(cells: Tensor) -> dict[str, Tensor]:
+    """Pictures by what they are, each (N, size, size, 3) uint8; most are made of (N, size, size, 3) cells."""
+    size = cells.shape[1]
+    random = torch.Generator().manual_seed(0)
+    photos = photographs(size)
+    quarter, small = size // 4, size // 3
+    margins = [(size - small) // 2, size - small - (size - small) // 2]
+    return {
+        "photographs": photos,
+        "photographs cut out as cells are": photos * inside(cells),
+        "noise": torch.randint(0, 256, cells.shape, generator=random, dtype=torch.uint8),
+        "one colour": torch.randint(0, 256, (len(cells), 1, 1, 3), generator=random).byte().expand_as(cells),
+        "cells on a light ground, not black": torch.where(inside(cells), cells, 225),
+        "the middle of a cell": resize(cells[:, quarter:-quarter, quarter:-quarter], size),
+        "a small cell in much black": pad(resize(cells, small), (0, 0, *margins, *margins)),
+        "negatives": 255 - cells,
+        "too dark (times 0.4)": (cells * 0.4).byte(),
+        "out of focus (sigma 4 px of 64)": gaussian_blur(cells.permute(0, 3, 1, 2), 25, 4.0).permute(0, 2, 3, 1),
+        "red and blue exchanged": cells.flip(3),
+        "grey": cells.float().mean(3, keepdim=True).byte().expand_as(cells),
+        "two half cells": torch.cat([cells[:, :, ::2], cells.flip(0)[:, :, ::2]], 2),
+        "drawn cells": draw(size),
+    }
+
+
+@torch.inference_mode()
+def find_features(model: nn.Module, cells: Tensor) -> np.ndarray:
+    """What goes into the last layer, (N, features)."""
+    features: list[Tensor] = []
+    hook = find_head(model)[1].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    for part in torch.split(cells, 256):
+        model(to_floats(part))
+    hook.remove()
+    return torch.cat(features).double().numpy()
+
+
+@torch.inference_mode()
+def main() -> None:
+    prepare(0)
+    model, _ = load_weights(Path("models/model.safetensors"))
+    model.eval()
+    card = ModelCard.model_validate_json(Path("models/model.json").read_bytes())
+    split, file = pd.read_csv("data/split.csv"), CellFile(Path("data/cells.npy"))
+    train, val, test = (file[torch.tensor(np.flatnonzero(split.split == name))] for name in ("train", "val", "test"))
+    deviations, covariance = Deviations(card.usual), EmpiricalCovariance().fit(find_features(model, train))
+    limit = np.quantile(covariance.mahalanobis(find_features(model, val)), 0.99)
+    sample = test[torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:SAMPLE]]
+    rows = []
+    for name, cells in {"test cells, as they are": test, **make_others(sample)}.items():
+        by_traits = torch.cat([deviations(to_floats(part)) for part in torch.split(cells, 256)]).amax(1)
+        by_features = covariance.mahalanobis(find_features(model, cells))
+        found = {"by traits %": by_traits.numpy() > card.unlike_above, "by features %": by_features > limit}
+        rows.append({"pictures": name, "number": len(cells)} | {way: 100 * of.mean() for way, of in found.items()})
+    table = pd.DataFrame(rows).round(1)
+    table.to_csv(TABLE, index=False, lineterminator="\n")
+    PAGE.write_text(publish("unlike", to_markdown(table), PAGE.read_text("utf-8")), "utf-8")
+    print(table.to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
