@@ -46,10 +46,10 @@ UNLIKE = {
     "blueness": "it is much more or less blue than they are",
     "contrast": "its contrast is much stronger or weaker than theirs",
     "roughness": "it is much grainier or smoother than they are",
-    "area": "much more or less of it is black than of them",
+    "area": "the cell fills much more or less of it than theirs do",
     "centre": "its middle is black where theirs is a cell",
-    "edges": "its edges are not black, or all black, as theirs are not",
-    "corners": "its corners are not black, as those of a cell cut out would be",
+    "edges": "much more or less of its edges is black than of theirs",
+    "corners": "its corners are not black, as theirs are",
 }
 ABOUT = """
 <h1>Is there a parasite in this cell?</h1>
@@ -199,13 +199,13 @@ class Tab:
         tell = "files => emit(files.map(it => it.file ? [it.file.name, it.failedPropValidation] : [it.name, 'failed']))"
         self.upload.on("rejected", self.hear_refused, js_handler=tell)
         self.upload.on("failed", self.hear_refused, js_handler=f"info => ({tell})(info.files)")
-        self.upload.on("finish", lambda: self.upload.run_method("removeUploadedFiles"), [])
+        self.upload.on("finish", self.empty_upload, [])
 
     def build_points(self) -> None:
         """The choice of a threshold; the others that the model has change what is called, not how probable it is."""
         card = self.classifier.card
         points = {name: value for name, value in card.operating_points.items() if value is not None}
-        names = {name: f"from {value:.3g}: {_describe_point(name)}" for name, value in points.items()}
+        names = {name: f"from {value:.3g}{_describe_point(name)}" for name, value in points.items()}
         own = card.operating_point if card.operating_point in points else None
 
         def choose(event: ValueChangeEventArguments[Any]) -> None:
@@ -225,7 +225,7 @@ class Tab:
             else:
                 column["align"] = "left"
         self.table = ui.table(rows=[], columns=columns, row_key="row", pagination={"rowsPerPage": 25})
-        self.table.props('flat wrap-cells="false" aria-label="All cells"').add_slot("header-cell", HEAD)
+        self.table.props('flat dense aria-label="All cells"').add_slot("header-cell", HEAD)
 
     # What comes in
 
@@ -286,9 +286,15 @@ class Tab:
         }
         for name, reason in event.args[:MOST_COMPLAINTS]:
             self.complain(f"{_name(str(name))}: {reasons.get(reason, 'could not be sent')}")
-        self.upload.run_method("removeQueuedFiles")  # or they would be sent again with the next
+
+    def empty_upload(self) -> None:
+        """Quasar keeps what was sent, which would count for its limit, and what failed, to send it again."""
+        self.upload.run_method("removeUploadedFiles")
+        self.upload.run_method("removeQueuedFiles")
 
     def complain(self, line: str) -> None:
+        if self.gone:
+            return
         self.complaints.appendleft(line)
         self.show_trouble()
 
@@ -379,13 +385,16 @@ def draw_card(cell: Cell, row: Mapping[Any, Any]) -> None:
             _image(cell.picture, f"{cell.name}, as it came")
             if cell.evidence:
                 _image(cell.evidence, f"{cell.name}, where the model sees a parasite")
+        ui.element("div").classes("bar").style(f"--part: {row['probability']:.4f}")
         with ui.element("div").classes("said"):
             _text("b", row["decision"])
             _text("span", _percent(row["probability"])).props('title="probability of a parasite"')
         if row["doubtful"]:
             _text("p", "Doubtful").classes("warning")
         if row["unlike"]:
-            _text("p", f"Unlike the cells it has learned from: {UNLIKE[row['unlike']]}.").classes("warning")
+            _text(
+                "p", f"Unlike the cells it has learned from, so not to be relied on: {UNLIKE[row['unlike']]}."
+            ).classes("warning")
         _text("p", cell.name).classes("name")
 
 
@@ -415,7 +424,7 @@ def _percent(probability: float) -> str:
 
 
 def _describe_point(name: str) -> str:
-    return POINTS.get(name, name)
+    return "" if name == "default" else f": {POINTS.get(name, name)} on val"
 
 
 def _url(host: str, port: int) -> str:
