@@ -1,10 +1,10 @@
 """What a server on one's own machine must refuse: pages of other sites, names that are not its own, too much data."""
 
 import ipaddress
+import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -56,9 +56,10 @@ class Guard:
 
     def knows(self, host: str) -> bool:
         """Whether a Host header is an address, which nobody can rebind, or one of our names."""
+        parts = re.fullmatch(r"\[([0-9a-f:]+)\](:\d+)?|([a-z0-9._-]+)(:\d+)?", host)
+        name = parts and (parts[1] or parts[3])
         try:
-            name = urlsplit(f"//{host}").hostname or ""
-            return name in self.names or bool(ipaddress.ip_address(name))
+            return name in self.names or bool(ipaddress.ip_address(name or ""))
         except ValueError:
             return False
 

@@ -38,11 +38,11 @@ def find_port(host: str, port: int) -> int:
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with socket.create_server(address[:2], family=family) as server:
+        with socket.create_server((address[0], port), family=family) as server:
             free: int = server.getsockname()[1]
             return free
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = str(getattr(error, "strerror", None) or error).partition(" (")[0]  # Python adds the address again
         raise UserError(f"{host}, port {port}: {reason}; --port takes another, 0 any that is free") from None
 
 
