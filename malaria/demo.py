@@ -73,6 +73,8 @@ HEAD = """
   <button type="button">{{ props.col.label }}</button>
 </q-th>
 """
+# a file that is dropped beside the field would replace the page, and its cells with it
+STAY = "<script>for (const it of ['dragover', 'drop']) addEventListener(it, event => event.preventDefault());</script>"
 ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="14" fill="#e3a1a1"/>
 <circle cx="19" cy="13" r="5" fill="none" stroke="#7a2f7d" stroke-width="2.5"/><circle cx="23" cy="10" r="2.5"
 fill="#5b1a63"/></svg>"""
@@ -90,7 +92,9 @@ def serve(classifier: Classifier, host: str, port: int, show: bool) -> None:
 
     @ui.page("/")
     def page(client: Client) -> None:
-        client.on_delete(Tab(classifier).forget)
+        tab = Tab(classifier)
+        client.on_delete(tab.forget)
+        client.on_exception(lambda: tab.complain("Something went wrong here; the terminal of the server says what."))
 
     try:
         ui.run(
@@ -162,7 +166,8 @@ class Tab:
         self.working = self.gone = False
         style = files("malaria") / "templates"
         ui.add_css((style / "style.css").read_text("utf-8") + (style / "demo.css").read_text("utf-8"))
-        with ui.element("main"):
+        ui.add_body_html(STAY)
+        with ui.element("div").classes("whole"):
             self.build()
         self.show()
 
@@ -252,7 +257,7 @@ class Tab:
                 await self.judge(named)
         finally:
             self.working = False
-        self.show()
+            self.show()
 
     async def judge(self, named: Sequence[tuple[str, bytes]]) -> None:
         """Judge files, in the one thread that does it, and show them."""
@@ -355,10 +360,10 @@ class Tab:
         return f"{len(said)} cell{'s' * (len(said) > 1)}: {', '.join(parts)}; {warnings}."
 
     def explain_pictures(self) -> str:
-        doubtful = "Doubtful: too near the threshold to call."
+        where = "Left the picture, right in colour what speaks for a parasite (Grad-CAM)."
         if not self.classifier.explain:
-            return f"An ONNX model does not show where it looks. {doubtful}"
-        return f"Left the picture, right in colour what speaks for a parasite (Grad-CAM). {doubtful}"
+            where = "An ONNX model does not show where it looks."
+        return f"{where} Beside the call is the probability of a parasite. Doubtful: too near the threshold to call."
 
     def download(self) -> None:
         text = self.tabulate().to_csv(index=False, lineterminator="\n")

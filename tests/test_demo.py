@@ -199,6 +199,25 @@ def test_each_cell_gets_its_answer_and_its_pictures(
 
 
 @can_serve
+def test_files_are_dropped(visit: Visit, cells: list[dict[str, Any]]) -> None:
+    """Through events as a browser makes them; what falls beside the field does not replace the page."""
+    drag = """([type, where, text]) => {
+        window.data ??= new DataTransfer();
+        if (!data.items.length)
+            data.items.add(new File([Uint8Array.from(atob(text), it => it.charCodeAt(0))], "dropped.png"));
+        const event = new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true});
+        return document.querySelector(where).dispatchEvent(event);
+    }"""
+    text = base64.b64encode(cells[0]["buffer"]).decode()
+    assert visit.page.evaluate(drag, ["drop", "h1", text]) is False  # the browser's own way is prevented
+    visit.page.evaluate(drag, ["dragover", ".upload", text])
+    visit.page.locator(".q-uploader__dnd").wait_for()
+    visit.page.evaluate(drag, ["drop", ".q-uploader__dnd", text])
+    visit.wait_for("1 cell: ")
+    assert visit.column(1) == ["dropped.png"]
+
+
+@can_serve
 def test_the_table_is_sorted_by_a_click_or_a_key(visit: Visit, cells: list[dict[str, Any]]) -> None:
     visit.upload(cells, "12 cells: ")
     head = visit.page.get_by_role("button", name="Probability")
