@@ -1,7 +1,7 @@
 """The page of `malaria demo`: drop crops of cells, see what the model says of each and where it looks.
 
 NiceGUI serves all that the page needs from its own package. A browser tab is a `Tab`, which knows of no other; its
-cells are in memory alone, and gone when the tab is closed.
+cells are in memory alone, and gone when the tab is closed; a file above 1 MB is a temporary one until it is judged.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ from malaria.traits import TRAITS
 
 MOST_BYTES = 10_000_000  # of a file
 MOST_FILES = 200  # of a tab that wait to be judged
-MOST_CELLS = 1000  # of a tab: their pictures take 60 MB at most
+MOST_CELLS = 1000  # of a tab: their pictures take about 40 MB, 130 if they all are noise
 MOST_COMPLAINTS = 50  # shown of a tab
 LONGEST_NAME = 200  # characters shown of a file's
 CHUNK = 16  # files judged at a time: they all are in memory at once
 LARGE = 512  # px a side, kept of a picture until its evidence is laid over it
-DRAWN = 6  # cells, half of them with a parasite
+DRAWN = 12  # cells, half of them with a parasite, of three looks
 CARDS = 24  # shown at a time
 
 # what a deviating trait means to whoever made the picture
@@ -90,12 +90,12 @@ def serve(classifier: Classifier, host: str, port: int, show: bool) -> None:
     app.add_middleware(Guard, names=own_names(host), largest=MOST_BYTES + 10_000)
     app.on_startup(lambda: print(f"{_url(host, port)} is the page; Ctrl-C ends it", flush=True))
 
-    @ui.page("/")
     def page(client: Client) -> None:
         tab = Tab(classifier)
         client.on_delete(tab.forget)
         client.on_exception(lambda: tab.complain("Something went wrong here; the terminal of the server says what."))
 
+    ui.page("/")(page)
     try:
         ui.run(
             host=host,
@@ -261,9 +261,9 @@ class Tab:
 
     async def judge(self, named: Sequence[tuple[str, bytes]]) -> None:
         """Judge files, in the one thread that does it, and show them."""
-        loop = asyncio.get_running_loop()
+        shown, loop = self.cells, asyncio.get_running_loop()
         cells, broken = await loop.run_in_executor(_worker, judge_files, self.classifier, named)
-        self.cells += cells
+        shown += cells  # which Clear may have replaced meanwhile
         for line in broken:
             self.complain(line)
         self.show()
@@ -277,7 +277,7 @@ class Tab:
         self.drawn.disable()
         try:
             loop = asyncio.get_running_loop()
-            drawn = await loop.run_in_executor(_worker, lambda: list(draw_cells(1, DRAWN, seed, workers=1)))
+            drawn = await loop.run_in_executor(_worker, lambda: list(draw_cells(DRAWN // 4, DRAWN, seed, workers=1)))
             await self.judge([(f"drawn-{seed}/{name}", data) for name, data in drawn])
         finally:
             if not self.gone:
@@ -287,7 +287,7 @@ class Tab:
         """The browser has not sent some files, or the server has not taken them."""
         reasons = {
             "max-file-size": f"more than {MOST_BYTES // 1_000_000} MB",
-            "max-files": f"more than {MOST_FILES} files",
+            "max-files": f"more than {MOST_FILES} files at a time",
         }
         for name, reason in event.args[:MOST_COMPLAINTS]:
             self.complain(f"{_name(str(name))}: {reasons.get(reason, 'could not be sent')}")
@@ -371,7 +371,7 @@ class Tab:
 
     def clear(self) -> None:
         """Forget all cells, and what waits."""
-        self.cells.clear()
+        self.cells = []
         self.waiting.clear()
         self.complaints.clear()
         self.show()

@@ -12,6 +12,7 @@ import sys
 import zlib
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -248,16 +249,16 @@ def test_another_threshold_changes_the_calls_alone(
 @can_serve
 def test_drawn_cells_are_judged_others_each_time_and_cleared(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Try drawn cells").press("Enter")
-    visit.wait_for("6 cells: ")
-    visit.page.get_by_role("button", name="Try drawn cells").click()
     visit.wait_for("12 cells: ")
+    visit.page.get_by_role("button", name="Try drawn cells").click()
+    visit.wait_for("24 cells: ")
     names = visit.download().image
-    assert names.nunique() == 12
-    assert names.str.contains("drawn-1/Parasitized/").sum() == 3
+    assert names.nunique() == 24
+    assert names.str.contains("drawn-1/Parasitized/").sum() == 6
     visit.page.get_by_role("button", name="Clear").click()
     visit.page.locator(".cells").wait_for(state="hidden")
     visit.page.get_by_role("button", name="Try drawn cells").click()
-    visit.wait_for("6 cells: ")
+    visit.wait_for("12 cells: ")
     assert visit.complaints == []
 
 
@@ -313,7 +314,7 @@ def test_the_server_has_limits_of_its_own(visit: Visit, cells: list[dict[str, An
 @can_serve
 def test_tabs_know_nothing_of_each_other(visit: Visit, browser: Browser, address: str) -> None:
     visit.page.get_by_role("button", name="Try drawn cells").click()
-    visit.wait_for("6 cells: ")
+    visit.wait_for("12 cells: ")
     for other in (visit.context.new_page(), browser.new_page()):
         other.goto(address)
         other.get_by_text("Try drawn cells").wait_for()
@@ -393,6 +394,18 @@ def test_ctrl_c_ends_it_quietly(model: Path, browser: Browser) -> None:
     assert "Traceback" not in errors
     assert errors.startswith("--host 0.0.0.0: whoever reaches this machine over the network can use the page")
     assert said.strip() == ""
+
+
+def test_a_model_that_cannot_explain_shows_no_evidence(classifier: Classifier, cells: list[dict[str, Any]]) -> None:
+    pytest.importorskip("nicegui")
+    from malaria.demo import judge_files
+
+    files = [(cells[0]["name"], cells[0]["buffer"]), ("text", b"text")]
+    ((cell,), broken) = judge_files(replace(classifier, explain=None), files)
+    assert cell.evidence is None
+    assert cell.picture.startswith("data:image/png;base64,")
+    assert broken == ["text: not a PNG, JPEG, TIFF, BMP or WebP image"]
+    assert judge_files(classifier, files[1:]) == ([], broken)
 
 
 def test_every_trait_has_its_sentence() -> None:

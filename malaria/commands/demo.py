@@ -42,7 +42,9 @@ def find_port(host: str, port: int) -> int:
             free: int = server.getsockname()[1]
             return free
     except (OSError, OverflowError) as error:
-        reason = str(getattr(error, "strerror", None) or error).partition(" (")[0]  # Python adds the address again
+        reason = (
+            str(getattr(error, "strerror", None) or error).partition(" (")[0].rstrip(".")
+        )  # Python adds the address again
         raise UserError(f"{host}, port {port}: {reason}; --port takes another, 0 any that is free") from None
 
 
