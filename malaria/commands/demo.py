@@ -42,9 +42,8 @@ def find_port(host: str, port: int) -> int:
             free: int = server.getsockname()[1]
             return free
     except (OSError, OverflowError) as error:
-        reason = (
-            str(getattr(error, "strerror", None) or error).partition(" (")[0].rstrip(".")
-        )  # Python adds the address again
+        reason = str(getattr(error, "strerror", None) or error)
+        reason = reason.partition(" (")[0].rstrip(".")  # Python tells the address again there
         raise UserError(f"{host}, port {port}: {reason}; --port takes another, 0 any that is free") from None
 
 
