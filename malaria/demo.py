@@ -429,7 +429,7 @@ def _percent(probability: float) -> str:
 
 
 def _describe_point(name: str) -> str:
-    return "" if name == "default" else f": {POINTS.get(name, name)} on val"
+    return "" if name == "default" else f": {POINTS.get(name, name)} in validation"
 
 
 def _url(host: str, port: int) -> str:
