@@ -48,8 +48,11 @@ class Classifier:
         the training, 1 at the end of what is usual there), and unlike: the trait that is farthest off, where the cell
         is too unlike those of the training to be judged, else empty.
         """
+        return self.decide(*self.score(cells), threshold)
+
+    def decide(self, probability: Array, deviations: Array, threshold: float | None = None) -> pd.DataFrame:
+        """The same of what `score` gave: another threshold needs no other look at the cells."""
         threshold = self.card.threshold if threshold is None else threshold
-        probability, deviations = self.score(cells)
         unlikeness, farthest = deviations.max(1), np.array(TRAITS)[deviations.argmax(1)]
         return pd.DataFrame(
             {
