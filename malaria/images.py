@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # that are tried; Pillow knows more, some of them programs in disguise
 MOST_PIXELS = 20_000_000  # of an image; a crop has some 20,000, a whole photograph of a smear 16 million
+BLACK = 20  # of 255: what is darker in all channels is background
 _CHUNK = 256  # cells a task: long enough to hide the cost of a task, short enough for a smooth progress bar
 
 
@@ -42,6 +43,8 @@ def read_image(data: bytes) -> Image.Image:
                 raise ValueError(f"it has {pages} pages; give one cell a file")
             image.load()
             return image
+    except Image.DecompressionBombError:  # even more of them
+        raise ValueError("its pixels are too many; give crops of one cell each") from None
     except UnidentifiedImageError:
         raise ValueError("not a PNG, JPEG, TIFF, BMP or WebP image") from None
     except ValueError:
@@ -55,7 +58,7 @@ def to_square(image: Image.Image, size: int, fit: str) -> Pixels:
 
     fit "stretch" ignores the aspect ratio as the notebook did; "pad" keeps it and centres the cell on black.
     """
-    image = to_rgb(image)
+    image = blacken(to_rgb(image))
     if fit == "stretch":
         return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
     scale = size / max(image.size)
@@ -63,6 +66,19 @@ def to_square(image: Image.Image, size: int, fit: str) -> Pixels:
     square = Image.new("RGB", (size, size))
     square.paste(image.resize((width, height), Image.Resampling.BILINEAR), ((size - width) // 2, (size - height) // 2))
     return np.asarray(square)
+
+
+def blacken(image: Image.Image) -> Image.Image:
+    """An RGB picture with its nearly black pixels black, as what a lossy format has left of a black background.
+
+    In the PNGs of the data set no pixel is that dark but the background.
+    """
+    red, green, blue = image.split()
+    brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    dark = brightest.point([255 if 0 < value < BLACK else 0 for value in range(256)])
+    if dark.getbbox():
+        image.paste((0, 0, 0), mask=dark)
+    return image
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
