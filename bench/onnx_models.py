@@ -1,7 +1,8 @@
 """What does a prediction cost without torch? `uv run --extra onnx python bench/onnx_models.py`
 
-Exports the model of models/, whole and in 8 bits, and prints of torch and of either in onnxruntime: the size of the file,
-how many of the test cells are called right, and milliseconds a cell, one at a time and 64 at once, on all cores.
+Exports the model of models/, whole and in 8 bits, and prints of torch and of either in onnxruntime: the size of the
+file, how many of the test cells are called right, and milliseconds a cell, one at a time and 64 at once, on all
+cores.
 """
 
 import tempfile

@@ -1,9 +1,9 @@
 """How much does it take to mislead a model? `uv run python bench/robustness.py [MODEL...]` writes it down.
 
-Changes the images of the test set as microscopes, cameras and other programs might, in nine ways at three strengths, and
-judges what each model (a folder or revision, as for `malaria predict`; default: models) says of them, by its own threshold
-and temperature, beside what it says of the images as they are. Writes docs/results/robustness.csv, every figure, and its
-short form into docs/RESULTS.md; of val (`--split val`), where to choose, it only prints.
+Changes the images of the test set as microscopes, cameras and other programs might, in nine ways at three strengths,
+and judges what each model (a folder or revision, as for `malaria predict`; default: models) says of them, by its own
+threshold and temperature, beside what it says of the images as they are. Writes docs/results/robustness.csv, every
+figure, and its short form into docs/RESULTS.md; of val (`--split val`), where to choose, it only prints.
 """
 
 import argparse

@@ -60,6 +60,32 @@ def test_the_commands_typed_in_order_do_what_they_say(scratch: Scratch) -> None:
     assert scratch.run("git status --porcelain") == ""
 
 
+def test_the_commands_that_use_the_model_do(scratch: Scratch) -> None:
+    table, groups, demo, export, by_onnx = commands("Use the model")
+    cells = scratch.path / "cells"
+    cells.mkdir()
+    for name, png in draw_cells(patients=2, cells=8, seed=3, workers=1):
+        (cells / Path(name).name).write_bytes(png)
+    scratch.run(table)
+    expected = pd.read_csv(scratch.path / "cells.csv")
+    assert len(expected) == 8
+    assert expected.columns.tolist() == ["image", "probability", "decision", "doubtful", "unlikeness", "unlike"]
+    assert len(re.findall(r"^ *C\d+ +\d", scratch.run(groups), re.MULTILINE)) == 2
+    assert demo == "uv run --extra demo malaria demo"  # tests/test_demo.py runs it
+    assert "model.onnx written" in scratch.run(export)
+    rows = json.loads(scratch.run(by_onnx))
+    assert [row["probability"] for row in rows] == pytest.approx(expected.probability.tolist(), abs=1e-4)
+    assert scratch.run(f"{table.split(' >')[0]} --model HEAD") == (scratch.path / "cells.csv").read_text()
+    scratch.run("rm -r cells cells.csv model.onnx")
+
+
+def test_the_example_in_python_does(scratch: Scratch) -> None:
+    (scratch.path / "cell.png").write_bytes(next(iter(draw_cells(patients=2, cells=8, seed=3, workers=1)))[1])
+    (scratch.path / "example.py").write_text(README.split("```python\n")[1].split("```")[0])
+    assert re.fullmatch(r"(Uninfected|Parasitized) 0\.\d+ (True|False) *\w*\n", scratch.run("uv run python example.py"))
+    scratch.run("rm cell.png example.py")
+
+
 def test_the_commands_to_change_and_compare_do_too(scratch: Scratch) -> None:
     *change, back, compare = commands("Change it, compare it")
     assert stages_run(scratch.run(change[0])) == ["train", "evaluate", "explain", "report"]

@@ -11,7 +11,7 @@ from dvc.utils.hydra import apply_overrides
 from scratch import Scratch
 
 from bench.results import FOLDER, PAGE, TABLES, read_table, remember_minutes, render
-from malaria.markdown import publish
+from malaria.markdown import publish, to_markdown
 from malaria.params import load_params
 
 RESULTS = (ROOT / PAGE).read_text("utf-8")
@@ -27,7 +27,13 @@ def test_each_table_is_the_short_form_of_what_was_measured(title: str) -> None:
 
 
 def test_every_csv_is_of_a_table() -> None:
-    assert {path.stem for path in (ROOT / FOLDER).glob("*.csv")} == set(TABLES)
+    others = {"robustness", "unlike"}  # of scripts of their own
+    assert {path.stem for path in (ROOT / FOLDER).glob("*.csv")} == set(TABLES) | others
+
+
+def test_the_page_has_the_table_of_pictures_that_are_no_cells() -> None:
+    measured = pd.read_csv(ROOT / FOLDER / "unlike.csv")
+    assert publish("unlike", to_markdown(measured), RESULTS) == RESULTS
 
 
 @pytest.mark.parametrize("params", sorted({params for table in TABLES.values() for params in table.variants.values()}))
