@@ -11,6 +11,7 @@ malaria push-runs                    # let others restore what was run here, ins
 import argparse
 import importlib
 from collections.abc import Sequence
+from signal import SIGINT
 from typing import Any
 
 MODEL_HELP = "a folder with model.safetensors and model.json, a Git revision of this repository, or a file that "
@@ -24,8 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for add in (_add_predict, _add_demo, _add_export, _add_compare, _add_push_runs):
         add(commands)
     options = parser.parse_args(arguments)
-    # imported now, so that --help and a mistyped option need not wait for torch
-    importlib.import_module(f"malaria.commands.{options.command.replace('-', '_')}").run(options)
+    try:
+        # imported now, so that --help and a mistyped option need not wait for torch
+        importlib.import_module(f"malaria.commands.{options.command.replace('-', '_')}").run(options)
+    except KeyboardInterrupt:
+        raise SystemExit(128 + SIGINT) from None
 
 
 def _add_predict(commands: Any) -> None:

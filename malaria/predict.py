@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
+from signal import SIG_IGN, SIGINT, signal
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,8 @@ def decode_sources(sources: Iterable[Source], size: int, fit: str, workers: int)
         yield _decode_chunk(first, size, fit)
         return
     waiting: deque[Future[Decoded]] = deque()
-    with ProcessPoolExecutor(workers) as pool:
+    # Ctrl-C is for this process alone, which then lets the others end what they do
+    with ProcessPoolExecutor(workers, initializer=signal, initargs=(SIGINT, SIG_IGN)) as pool:
         for chunk in chain([first], chunks):
             waiting.append(pool.submit(_decode_chunk, chunk, size, fit))
             if len(waiting) > AHEAD * workers:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -208,6 +209,23 @@ def test_as_a_program_it_ends_with_a_status_and_bears_a_closed_pipe(folder: Path
     (folder / "bad\udcff.png").unlink()
     closed = subprocess.run(f"{' '.join(run)} | true", shell=True, cwd=ROOT, capture_output=True, text=True)
     assert closed.stderr == ""
+
+
+def test_interrupted_it_ends_quietly_with_what_it_has_said(drawn: Cells, model: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "cells.zip", "w") as archive:
+        archive.writestr("cell.png", drawn[0][1])
+    run = [sys.executable, "-m", "malaria.cli", "predict", "-", "--model", model, "--jsonl"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(run, cwd=ROOT, **pipes, start_new_session=True) as process:  # type: ignore[call-overload]
+        process.stdin.write(f"{tmp_path}/cells.zip\n".encode() * 10 * CHUNK)  # and more to come
+        process.stdin.flush()
+        rows = [json.loads(process.stdout.readline())]
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to its workers too
+        rows += map(json.loads, process.stdout)
+        complaints = process.stderr.read()
+    assert process.returncode == 130
+    assert complaints == b""
+    assert len(rows) > 1
 
 
 def save(image: Image.Image, path: Path, **options: object) -> Path:
