@@ -10,6 +10,7 @@ malaria push-runs                    # let others restore what was run here, ins
 
 import argparse
 import importlib
+import os
 from collections.abc import Sequence
 from signal import SIGINT
 from typing import Any
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for add in (_add_predict, _add_demo, _add_export, _add_compare, _add_push_runs):
         add(commands)
     options = parser.parse_args(arguments)
+    # torch's threads are not to spin while they wait, for that takes a third of its speed from what decodes beside them
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         # imported now, so that --help and a mistyped option need not wait for torch
         importlib.import_module(f"malaria.commands.{options.command.replace('-', '_')}").run(options)

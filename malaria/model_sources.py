@@ -119,6 +119,7 @@ def _load_onnx(path: Path) -> Classifier:
         raise UserError(f"{path}: no such file; `uv run --extra onnx malaria export --onnx {path}` makes one")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = count_cores()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or those who decode beside it starve
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         card = read_card(session.get_modelmeta().custom_metadata_map["card"])

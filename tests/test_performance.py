@@ -15,7 +15,7 @@ def test_each_output_stands_on_the_page_below_its_command(output: Path) -> None:
     block = f"```\n{output.read_text('utf-8')}```\n"
     assert block in PAGE
     above = PAGE.split(block)[0].rstrip().splitlines()[-1]
-    assert re.search(rf"`uv run (--with \S+ )?python bench/{output.stem}\.py`", above)
+    assert re.search(rf"`uv run (--(with|extra) \S+ )?python bench/{output.stem}\.py[^`]*`", above)
 
 
 def test_every_script_that_the_page_names_is_there() -> None:
