@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for add in (_add_predict, _add_demo, _add_export, _add_compare, _add_push_runs):
         add(commands)
     options = parser.parse_args(arguments)
-    # torch's threads are not to spin while they wait, for that takes a third of its speed from what decodes beside them
+    # torch's threads are not to spin while they wait, for that costs a quarter of the speed of predicting
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         # imported now, so that --help and a mistyped option need not wait for torch

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnxruntime import quantization
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from malaria.files import write_bytes
 from malaria.images import Pixels
 from malaria.model_card import ModelCard
+from malaria.onnx_runtime import quantization, shape_inference
 from malaria.scorer import Scorer
 
 TOLERANCE = 1e-4  # of a probability, between torch and onnxruntime
@@ -49,7 +48,7 @@ def quantise(whole: Path, cells: Pixels, path: Path) -> None:
     logging.getLogger().setLevel(logging.ERROR)  # it recommends on the root logger what was done just before
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "quantised.onnx"
-        quant_pre_process(whole, prepared, skip_symbolic_shape=True)
+        shape_inference.quant_pre_process(whole, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
             prepared,
             quantised,

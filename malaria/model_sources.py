@@ -68,10 +68,9 @@ def as_classifier(scorer: Scorer, card: ModelCard) -> Classifier:
         return probability, deviations
 
     def explain(cells: Pixels) -> Pixels:
+        batch = to_floats(_to_tensor(cells).to(device))
         with alone:
-            return (
-                draw_evidence(scorer.network, to_floats(_to_tensor(cells).to(device)), card.evidence_peak).cpu().numpy()
-            )
+            return draw_evidence(scorer.network, batch, card.evidence_peak).cpu().numpy()
 
     return Classifier(card, score, explain)
 
@@ -112,7 +111,7 @@ def _read_folder(folder: Path, name: str) -> tuple[Scorer, ModelCard]:
 def _load_onnx(path: Path) -> Classifier:
     """Run on the processor by onnxruntime, in batches of 64."""
     try:
-        import onnxruntime
+        from malaria.onnx_runtime import onnxruntime
     except ModuleNotFoundError:
         raise UserError(f"{path}: onnxruntime is missing; `uv run --extra onnx malaria ...` brings it") from None
     if not path.exists():

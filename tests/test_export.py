@@ -1,6 +1,9 @@
 """An exported model says in onnxruntime what it says in torch, in both sizes, and carries its card."""
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +91,17 @@ def test_without_cells_drawn_ones_are_compared_and_8_bits_are_refused(
     with pytest.raises(UserError, match=r"are not here: `uv run dvc pull data/cells\.npy"):
         main(["export", "--model", folder, "--onnx", "small.onnx", "--int8"])
     assert not Path("small.onnx").exists()
+
+
+def test_onnxruntime_reports_nothing_of_its_use(workspace: Path) -> None:
+    folder = make_model(workspace / "model")
+    home = workspace / "home"
+    home.mkdir()
+    code = (
+        f"from malaria.cli import main; main(['export', '--model', {str(folder)!r}, '--onnx', 'model.onnx', '--int8'])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"HOME": str(home), "CI": ""})
+    assert [path for path in home.rglob("*") if "icrosoft" in str(path) or "onnx" in str(path)] == []
 
 
 def test_what_is_no_exported_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
