@@ -121,11 +121,11 @@ def judge_change(model: Classifier, changed: pd.DataFrame, plain: pd.DataFrame) 
     """Figures, the difference in accuracy from the images as they are with its interval, and the warnings."""
     card = model.card
     figures = dict(judge(changed, card.threshold)[FIGURES].iloc[0])
-    lost = sum(sign * ((of.probability >= card.threshold) == of.label) for of, sign in ((changed, 1), (plain, -1)))
-    draws = resample(changed, lambda weights: pd.DataFrame({"lost": weights @ lost / weights.sum(1)}))
-    low, high = interval(draws.lost)
+    gained = sum(sign * ((of.probability >= card.threshold) == of.label) for of, sign in ((changed, 1), (plain, -1)))
+    draws = resample(changed, lambda weights: pd.DataFrame({"gained": weights @ gained / weights.sum(1)}))
+    low, high = interval(draws.gained)
     warnings = judge_warnings(changed, card.threshold, card.doubt_margin, card.unlike_above)
-    return figures | {"difference": lost.mean(), "difference_low": low, "difference_high": high} | warnings
+    return figures | {"difference": gained.mean(), "difference_low": low, "difference_high": high} | warnings
 
 
 def measure(name: str, cells: pd.DataFrame) -> pd.DataFrame:

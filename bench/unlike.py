@@ -6,7 +6,6 @@ and for comparison by the network's own features (Mahalanobis distance, Lee et a
 that calls 1 % of val's cells unlike; and how many of the test cells as they are, the false alarms.
 """
 
-import io
 from pathlib import Path
 
 import matplotlib as mpl
@@ -22,7 +21,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from malaria.cells import CellFile, to_floats
 from malaria.compute import prepare
-from malaria.images import to_square
+from malaria.images import decode, to_square
 from malaria.markdown import publish, to_markdown
 from malaria.model_card import ModelCard
 from malaria.model_files import load_weights
@@ -51,7 +50,7 @@ def photographs(size: int) -> Tensor:
 
 def draw(size: int) -> Tensor:
     drawn = draw_cells(patients=40, cells=SAMPLE, seed=0, workers=1)
-    return torch.from_numpy(np.stack([to_square(Image.open(io.BytesIO(png)), size, "stretch") for _, png in drawn]))
+    return torch.from_numpy(np.stack([decode(png, size, "stretch") for _, png in drawn]))
 
 
 def inside(cells: Tensor) -> Tensor:

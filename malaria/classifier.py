@@ -64,23 +64,27 @@ class Classifier:
             }
         )
 
+    @property
+    def points(self) -> dict[str, float]:
+        """The thresholds of the operating points that val could choose, by name."""
+        return {name: value for name, value in self.card.operating_points.items() if value is not None}
+
     def find_threshold(self, point: str) -> float:
         """The threshold of an operating point.
 
         Raises:
             UserError: the model has no such point.
         """
-        points = {name: value for name, value in self.card.operating_points.items() if value is not None}
-        if point not in points:
-            raise UserError(f"{point}: no operating point of this model; it has {', '.join(points)}")
-        return points[point]
+        if point not in self.points:
+            raise UserError(f"{point}: no operating point of this model; it has {', '.join(self.points)}")
+        return self.points[point]
 
     def _prepare(self, image: AnyImage, place: int) -> Pixels:
         try:
             if isinstance(image, str | Path | bytes):
                 data = image if isinstance(image, bytes) else Path(image).read_bytes()
                 return decode(data, self.card.size, self.card.fit)
-            picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image.copy()
+            picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
             return to_square(picture, self.card.size, self.card.fit)
         except (ValueError, TypeError, OSError) as error:
             name = image if isinstance(image, str | Path) else f"image {place}"

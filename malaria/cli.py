@@ -48,9 +48,7 @@ def _add_predict(commands: Any) -> None:
         "paths", nargs="+", metavar="PATH", help="image, folder, zip, or - for a list of them on stdin"
     )
     predict.add_argument("--model", default="models", help=MODEL_HELP)
-    formats = predict.add_mutually_exclusive_group()
-    for name, text in (("csv", "CSV"), ("json", "JSON, one array"), ("jsonl", "JSON, an object a line")):
-        formats.add_argument(f"--{name}", dest="format", action="store_const", const=name, help=text)
+    _add_formats(predict, csv="CSV", json="JSON, one array", jsonl="JSON, an object a line")
     thresholds = predict.add_mutually_exclusive_group()
     thresholds.add_argument("--threshold", type=_share, help="call a cell parasitized from this probability on")
     thresholds.add_argument("--operating-point", metavar="NAME", help="from the model's own threshold of this name on")
@@ -60,7 +58,6 @@ def _add_predict(commands: Any) -> None:
         help="instead of the cells, count by patient (from names like NLM's), by folder, or by patient as a CSV file "
         "with the columns image and patient says",
     )
-    predict.set_defaults(format="text")
 
 
 def _add_demo(commands: Any) -> None:
@@ -99,10 +96,7 @@ def _add_compare(commands: Any) -> None:
         "only in split.fold or train.seed are pooled. Intervals are 95 %%, from a bootstrap over patients.",
     )
     compare.add_argument("revisions", nargs="+", metavar="REV", help="experiment, branch, tag, commit or 'workspace'")
-    formats = compare.add_mutually_exclusive_group()
-    for name, text in (("md", "a Markdown table"), ("csv", "CSV, every figure"), ("json", "JSON, every figure")):
-        formats.add_argument(f"--{name}", dest="format", action="store_const", const=name, help=text)
-    compare.set_defaults(format="text")
+    _add_formats(compare, md="a Markdown table", csv="CSV, every figure", json="JSON, every figure")
 
 
 def _add_push_runs(commands: Any) -> None:
@@ -113,6 +107,13 @@ def _add_push_runs(commands: Any) -> None:
         "then restores what was run here.",
     )
     push.add_argument("-r", "--remote", help="one of `dvc remote list`, the default one if not given")
+
+
+def _add_formats(command: argparse.ArgumentParser, **formats: str) -> None:
+    """An option for each, of which one may be given: `format` is its name, or else `text`."""
+    group = command.add_mutually_exclusive_group()
+    for name, text in formats.items():
+        group.add_argument(f"--{name}", dest="format", action="store_const", const=name, default="text", help=text)
 
 
 def _share(text: str) -> float:

@@ -208,16 +208,14 @@ class Tab:
 
     def build_points(self) -> None:
         """The choice of a threshold; the others that the model has change what is called, not how probable it is."""
-        card = self.classifier.card
-        points = {name: value for name, value in card.operating_points.items() if value is not None}
+        points, own = self.classifier.points, self.classifier.card.operating_point
         names = {name: f"from {value:.3g}{_describe_point(name)}" for name, value in points.items()}
-        own = card.operating_point if card.operating_point in points else None
 
         def choose(event: ValueChangeEventArguments[Any]) -> None:
             self.threshold = points[event.value]
             self.show()
 
-        select = ui.select(names, value=own, label="Call it parasitized", on_change=choose)
+        select = ui.select(names, value=own if own in points else None, label="Call it parasitized", on_change=choose)
         select.props("outlined dense options-dense").classes("points")
 
     def build_table(self) -> None:

@@ -87,7 +87,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Raises:
         ValueError: its pixels are no bytes and no 16-bit numbers.
     """
-    ImageOps.exif_transpose(image, in_place=True)
+    image = ImageOps.exif_transpose(image)
     if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):  # type: ignore[operator]
         raise ValueError("pixels of more than 16 bits; save it with 8 or 16 a channel")
     if image.mode.startswith("I"):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from malaria.cells import CellFile, to_floats
+from malaria.cells import CellFile, Cells, to_floats
 from malaria.inference import BATCH
 
 TRAITS = (  # over the pixels that are not black, unless said
@@ -84,3 +84,9 @@ class Deviations(nn.Module):
         """The same of traits (N, 9) already measured."""
         away = traits - self.middle
         return torch.maximum(away / self.above, -away / self.below)
+
+
+def compare_with_training(cells: Cells, rows: Tensor) -> tuple[Usual, Tensor]:
+    """What is usual among the cells of train, and how unlike them some rows are, (len(rows),) on the CPU."""
+    usual = find_usual(measure_cells(cells.pixels, cells.rows["train"]))
+    return usual, Deviations(usual).rate(measure_cells(cells.pixels, rows)).amax(1)

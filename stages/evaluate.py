@@ -76,7 +76,7 @@ def predict(tta: bool) -> "tuple[pd.DataFrame, dict[str, Any]]":
     from malaria.model_card import count_macs
     from malaria.model_files import load_weights
     from malaria.models import count_weights
-    from malaria.traits import Deviations, find_usual, measure_cells
+    from malaria.traits import compare_with_training
     from malaria.views import EightViews
 
     device = compute.pick_device()
@@ -91,8 +91,7 @@ def predict(tta: bool) -> "tuple[pd.DataFrame, dict[str, Any]]":
     rows = torch.tensor(held_out.index.to_numpy(), device=device)
     # In fp32 whatever the training was in, so that another processor gives the same figures.
     logits = predict_logits(EightViews(model) if tta else model, cells.pixels, rows, precision="fp32")
-    usual = find_usual(measure_cells(cells.pixels, cells.rows["train"]))
-    unlikeness = Deviations(usual).rate(measure_cells(cells.pixels, rows)).amax(1)
+    usual, unlikeness = compare_with_training(cells, rows)
     predictions, temperature = tabulate_predictions(held_out, logits.numpy(), unlikeness.numpy())
     typical = pick_parasitized(predictions, "val")
     peak = find_peak(model, to_floats(cells.pixels[torch.tensor(typical.index.to_numpy(), device=device)]))

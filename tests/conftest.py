@@ -1,11 +1,17 @@
-"""Drawn cells that the tests share."""
+"""Drawn cells, and a browser, that the tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from browser import FOUND
 
 from malaria.archive import write_archive
 from malaria.synthetic import draw_cells
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,3 +28,13 @@ def archive(drawn: list[tuple[str, bytes]], tmp_path_factory: pytest.TempPathFac
     path = tmp_path_factory.mktemp("drawn") / "cells.zip"
     write_archive(path, drawn)
     return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    from playwright.sync_api import sync_playwright  # which few tests need
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"])
+        yield browser
+        browser.close()

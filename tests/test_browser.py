@@ -3,24 +3,20 @@
 Locally the tests are skipped where there is no browser; .ci/run installs one and sets BROWSER=required.
 """
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import DESKTOP, FOUND, PHONE
 from page import make_content
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+from skips import needs
 
 from malaria.evaluation import tabulate_predictions
 from malaria.report import render_report
 from malaria.splits import assign_splits, describe_cells
 
-FOUND = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-
-pytestmark = pytest.mark.skipif(FOUND is None and os.environ.get("BROWSER") != "required", reason="no chromium")
+pytestmark = needs("BROWSER", chromium=FOUND)
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +30,6 @@ def page_file(drawn: list[tuple[str, bytes]], archive: Path, tmp_path_factory: p
         render_report(make_content(tabulate_predictions(held_out, logits, logits)[0], cells, archive)), "utf-8"
     )
     return path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def open_page(browser: Browser, path: Path, viewport: dict[str, int], scheme: str = "light") -> tuple[Page, list[str]]:

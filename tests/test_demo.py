@@ -4,7 +4,6 @@ import base64
 import io
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,11 +21,13 @@ import pandas as pd
 import pytest
 import requests
 import torch
+from browser import DESKTOP, FOUND, PHONE
 from cards import make_card
 from conftest import ROOT
 from evidence import recipe
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page
+from skips import needs
 
 import malaria
 from malaria.cells import to_floats
@@ -40,13 +41,7 @@ from malaria.model_sources import load_model
 from malaria.synthetic import encode_png
 from malaria.traits import find_usual, measure_traits
 
-FOUND = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-
-can_serve = pytest.mark.skipif(
-    (FOUND is None or find_spec("nicegui") is None) and os.environ.get("BROWSER") != "required",
-    reason="no chromium, or no nicegui",
-)
+can_serve = needs("BROWSER", chromium=FOUND, nicegui=find_spec("nicegui"))
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +93,6 @@ def address(model: Path) -> Iterator[str]:
     yield address
     server.kill()
     server.communicate()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Visit:

@@ -1,7 +1,6 @@
 """`malaria export`: write the model as ONNX, and say how near it is to the one in torch."""
 
 import argparse
-import io
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 
 from malaria import compute, names
 from malaria.cells import CellFile
 from malaria.errors import UserError
-from malaria.images import Pixels, to_square
+from malaria.images import Pixels, decode
 from malaria.metrics import Array
 from malaria.model_card import ModelCard
 from malaria.model_sources import as_classifier, load_model, load_scorer
@@ -74,7 +72,7 @@ def _find_cells(card: ModelCard) -> tuple[Pixels, Array, str]:
         return cells, labels, f"the {len(cells):,} cells of test in {CELLS}"
     except UserError as error:
         drawn = list(draw_cells(patients=10, cells=200, seed=0, workers=1))
-        squares = [to_square(Image.open(io.BytesIO(png)), card.size, card.fit) for _, png in drawn]
+        squares = [decode(png, card.size, card.fit) for _, png in drawn]
         return np.stack(squares), np.array([names.label(name) for name, _ in drawn]), f"200 drawn cells, since {error}"
 
 
