@@ -54,8 +54,8 @@ UNLIKE = {
 ABOUT = """
 <h1>Is there a parasite in this cell?</h1>
 <p>Give it thin-smear crops of <b>one red blood cell each on a black background</b>, as those of the NIH/NLM malaria
-images. For each it says the probability of a parasite, and shows where it sees one. Images are judged on the machine
-that serves this page; nothing is sent anywhere else, and nothing is kept when the tab is closed or loaded again.</p>
+images. For each it says the probability of a parasite{where}. Images are judged on the machine that serves this page;
+nothing is sent anywhere else, and nothing is kept when the tab is closed or loaded again.</p>
 <p class="note"><b>A research tool, not a diagnostic device.</b> It has learned from one hospital's smears and cameras,
 and cannot tell species, stage or parasitemia.</p>
 """
@@ -173,7 +173,8 @@ class Tab:
 
     def build(self) -> None:
         """What is on the page before any cell is."""
-        ui.html(ABOUT, sanitize=False)
+        where = ", and shows where it sees one" if self.classifier.explain else ""
+        ui.html(ABOUT.format(where=where), sanitize=False)
         self.build_upload()
         with ui.element("div").classes("actions"):
             self.drawn = _button("Try drawn cells", self.draw)

@@ -32,6 +32,7 @@ from skips import needs
 import malaria
 from malaria.cells import to_floats
 from malaria.classifier import Classifier
+from malaria.cli import main
 from malaria.commands.demo import find_port, is_loopback, run
 from malaria.errors import UserError
 from malaria.files import write_text
@@ -41,6 +42,7 @@ from malaria.model_sources import load_model
 from malaria.synthetic import encode_png
 from malaria.traits import find_usual, measure_traits
 
+has_nicegui = needs("BROWSER", nicegui=find_spec("nicegui"))
 can_serve = needs("BROWSER", chromium=FOUND, nicegui=find_spec("nicegui"))
 
 
@@ -167,6 +169,7 @@ def same(
 def test_each_cell_gets_its_answer_and_its_pictures(
     visit: Visit, classifier: Classifier, cells: list[dict[str, Any]]
 ) -> None:
+    assert "shows where it sees one" in visit.page.locator("body").inner_text()
     visit.upload(cells[:1], "1 cell: ")
     picture, evidence = visit.page.locator(".cells img").all()
     assert Image.open(io.BytesIO(cells[0]["buffer"])).width > 50
@@ -383,8 +386,25 @@ def test_ctrl_c_ends_it_quietly(model: Path, browser: Browser) -> None:
     assert said.strip() == ""
 
 
+@can_serve
+def test_an_onnx_file_is_served_and_promises_no_evidence(
+    browser: Browser, model: Path, classifier: Classifier, cells: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    main(["export", "--model", str(model), "--onnx", str(tmp_path / "model.onnx")])
+    server, address = start(tmp_path / "model.onnx")
+    visit = Visit(browser, address)
+    assert "where it sees one" not in visit.page.locator("body").inner_text()
+    visit.upload(cells[:2], "2 cells: ")
+    assert visit.page.locator(".cells img").count() == 2
+    assert "does not show where it looks" in visit.page.locator("body").inner_text()
+    same(visit.download(), classifier, cells[:2])
+    visit.context.close()
+    server.kill()
+    server.communicate()
+
+
+@has_nicegui
 def test_a_model_that_cannot_explain_shows_no_evidence(classifier: Classifier, cells: list[dict[str, Any]]) -> None:
-    pytest.importorskip("nicegui")
     from malaria.demo import judge_files
 
     files = [(cells[0]["name"], cells[0]["buffer"]), ("text", b"text")]
@@ -395,8 +415,8 @@ def test_a_model_that_cannot_explain_shows_no_evidence(classifier: Classifier, c
     assert judge_files(classifier, files[1:]) == ([], broken)
 
 
+@has_nicegui
 def test_every_trait_has_its_sentence() -> None:
-    pytest.importorskip("nicegui")
     from malaria.demo import UNLIKE
     from malaria.traits import TRAITS
 

@@ -83,7 +83,7 @@ def test_the_table_has_a_row_a_change_and_says_the_same_twice(
     assert measure(folder, split).equals(table)
     lines = render(table).splitlines()
     assert len(lines) == 2 + 7
-    assert lines[-1].startswith("| padding | grey 225, not black | ")
+    assert lines[-1].startswith("| padding | grey 255, not black | ")
 
 
 def test_the_page_has_the_short_form_of_what_was_measured() -> None:
