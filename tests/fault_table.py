@@ -1,0 +1,72 @@
+"""The table of docs/RELIABILITY.md, from the tests that make it: `uv run pytest tests/faults -m "" --write-table`.
+
+Each test of tests/faults provokes a fault and, after its assertions, calls `survived` with what the user was told. The
+rows stand under the first line of the file's docstring; cases of one test, and its repetitions, are its tries.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from malaria.markdown import publish, to_markdown
+
+PAGE = Path(__file__).parents[1] / "docs" / "RELIABILITY.md"
+ROW = "survived"  # the key under which a test's report carries its rows
+Survived = Callable[..., None]
+
+
+@pytest.fixture
+def survived(request: pytest.FixtureRequest) -> Survived:
+    """Say after the assertions: the fault, how it was provoked, what was said, and how often if the test repeats."""
+    where = request.path.name
+    heading = request.module.__doc__.splitlines()[0].rstrip(".")
+
+    def say(fault: str, provoked: str, message: str, tries: int = 1) -> None:
+        row = {"heading": heading, "fault": fault, "provoked by": provoked, "tries": tries}
+        row |= {"message": _one_line(message), "test": f"`{where}::{request.function.__name__}`"}
+        request.node.user_properties.append((ROW, row))
+
+    return say
+
+
+def _one_line(message: str) -> str:
+    """As a cell of a table."""
+    return " ".join(message.split()).replace("|", "\\|") or "none"
+
+
+class Table:
+    """Collects the rows of the tests that passed."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, object]] = []
+        self.failed = False
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.failed |= report.failed
+        if report.when == "teardown":  # the last of a test's three reports has all that it said
+            self.rows += [row for key, row in report.user_properties if key == ROW]
+
+    def pytest_sessionfinish(self) -> None:
+        if self.failed:
+            raise pytest.UsageError(f"{PAGE}: not written, since a test failed")
+        table = "\n\n".join(render(pd.DataFrame(self.rows)))
+        PAGE.write_text(publish("faults", table, PAGE.read_text("utf-8")), "utf-8")
+
+
+def render(rows: pd.DataFrame) -> Iterator[str]:
+    """A table a heading; a row a fault, with its tries added up and the first of its messages."""
+    keys = ["fault", "provoked by", "test"]
+    for heading, part in rows.sort_values("heading", kind="stable").groupby("heading", sort=False):
+        table = part.groupby(keys, sort=False).agg(tries=("tries", "sum"), message=("message", "first")).reset_index()
+        yield f"### {heading}\n\n{to_markdown(table[['fault', 'provoked by', 'tries', 'message', 'test']])}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-table", action="store_true", help=f"write {PAGE.name} when all tests pass")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--write-table") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Table())
