@@ -97,7 +97,7 @@ CHANGES: dict[str, tuple[Change, str, tuple[float, ...]]] = {
     "JPEG": (jpeg, "quality {:g}", (75, 40, 10)),
     "scale": (scale, "1/{:g} of the pixels a side", (2, 4, 6)),
     "rotation": (rotation, "{:g}°", (15, 30, 45)),
-    "padding": (padding, "grey {:g}, not black", (64, 128, 225)),
+    "padding": (padding, "grey {:g}, not black", (64, 128, 255)),
 }
 
 
