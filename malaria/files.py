@@ -1,9 +1,13 @@
-"""Writing small files: the same content is the same bytes on every platform, and whole or not at all."""
+"""Writing files: the same content is the same bytes on every platform, and whole or not at all."""
 
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 
@@ -11,13 +15,26 @@ def write_bytes(path: Path, data: bytes) -> None:
     """In place of what was there; its folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_bytes(data)
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # or after a power cut the new name may be that of an empty file
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """UTF-8, with the line ends as they are in the text."""
     write_bytes(path, text.encode())
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """As .npy."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -4,13 +4,14 @@ import io
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+
+from malaria.processes import start_pool
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -103,19 +104,28 @@ def decode_archive(archive: Path, names: Sequence[str], out: Path, size: int, fi
     Each task opens its own rows of the map and lets go of them, so memory does not grow with the number of images.
 
     Raises:
+        OSError: there is no room for it on the disk.
         ValueError: after all were tried, naming every image that could not be read; out is then not whole.
     """
     np.lib.format.open_memmap(out, mode="w+", dtype=np.uint8, shape=(len(names), size, size, 3))
+    _reserve(out)
     starts = range(0, len(names), _CHUNK)
     chunks = [names[start : start + _CHUNK] for start in starts]
     broken: list[str] = []
-    with ProcessPoolExecutor(workers) as pool:
+    with start_pool(workers) as pool:
         decode = partial(_decode_rows, archive, out, size, fit)
         for chunk, complaints in zip(chunks, pool.map(decode, starts, chunks), strict=True):
             broken += complaints
             yield len(chunk)
     if broken:
         raise ValueError("\n".join([f"{len(broken)} of the images in {archive} cannot be read:", *broken]))
+
+
+def _reserve(path: Path) -> None:
+    """Take the space that a sparse file claims: on a full disk writing into a map of it would be a bus error."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _decode_rows(archive: Path, out: Path, size: int, fit: str, start: int, names: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ step as on one device. Batch norm is the exception: each process normalises by i
 remembers for later is from the first process; so leave each some 32 cells or more.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,12 +95,30 @@ def gather(part: Tensor, total: int) -> Tensor:
     """The results for all rows, of which each process gives those for its share; on the CPU."""
     if world_size() == 1:
         return part
-    parts: list[Tensor] = [part] * world_size()
-    dist.all_gather_object(parts, part)
-    whole = torch.empty(total, dtype=part.dtype)
-    for first, results in enumerate(parts):
-        whole[first :: world_size()] = results
-    return whole
+    whole = torch.zeros(total, dtype=part.dtype, device=_meeting_place())
+    whole[rank() :: world_size()] = part.to(whole.device)
+    dist.all_reduce(whole)  # a sum, in which the others have 0
+    return whole.cpu()
+
+
+def agree(number: int) -> bool:
+    """Whether each process has the same number, and it is not 0."""
+    if world_size() == 1:
+        return number > 0
+    ends = torch.tensor([number, -number], device=_meeting_place())
+    dist.all_reduce(ends, dist.ReduceOp.MIN)
+    least, most = ends[0].item(), -ends[1].item()
+    return least == most > 0
+
+
+def first_here() -> bool:
+    """Whether this is the first process on its machine."""
+    return int(os.environ.get("LOCAL_RANK", 0)) == 0
+
+
+def _meeting_place() -> torch.device:
+    """Where tensors have to be for the processes to exchange them."""
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
 def mean(value: Tensor) -> Tensor:

@@ -1,17 +1,17 @@
-"""Predict any number of images: decoded on all cores, judged as they come, memory the same for ten as for a million."""
+"""Predict any number of images: decoded on all cores, judged as they come, in memory that does not grow."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain, islice
-from signal import SIG_IGN, SIGINT, signal
 
 import numpy as np
 import pandas as pd
 
 from malaria.classifier import Classifier
 from malaria.images import Pixels, decode
+from malaria.processes import start_pool
 from malaria.sources import Source
 
 CHUNK = 128  # images a task, and a forward pass
@@ -50,8 +50,7 @@ def decode_sources(sources: Iterable[Source], size: int, fit: str, workers: int)
         yield _decode_chunk(first, size, fit)
         return
     waiting: deque[Future[Decoded]] = deque()
-    # Ctrl-C is for this process alone, which then lets the others end what they do
-    with ProcessPoolExecutor(workers, initializer=signal, initargs=(SIGINT, SIG_IGN)) as pool:
+    with start_pool(workers) as pool:
         for chunk in chain([first], chunks):
             waiting.append(pool.submit(_decode_chunk, chunk, size, fit))
             if len(waiting) > AHEAD * workers:

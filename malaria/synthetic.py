@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from malaria.machine import count_cores
 from malaria.names import CLASSES
+from malaria.processes import attend
 
 Floats = NDArray[np.float64]
 Random = np.random.Generator
@@ -87,7 +88,9 @@ def _draw_all(tasks: list[Cell], workers: int) -> Iterator[tuple[str, bytes]]:
     if workers == 1:
         yield from map(_named_png, tasks)
         return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:  # a fork may copy a lock that a thread holds
+    with multiprocessing.get_context("spawn").Pool(
+        workers, attend
+    ) as pool:  # a fork may copy a lock that a thread holds
         for start in range(0, len(tasks), BLOCK):  # imap alone would run ahead of a slow reader without bound
             yield from pool.imap(_named_png, tasks[start : start + BLOCK], chunksize=16)
 

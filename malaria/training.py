@@ -1,6 +1,7 @@
 """The training loop: uint8 cells in, a network and its course out."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor, nn, optim
@@ -16,37 +17,42 @@ from malaria.models import find_head
 from malaria.params import Train
 from malaria.progress import progress
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
-def train_epochs(model: nn.Module, cells: Cells, params: Train, precision: str) -> Iterator[dict[str, float]]:
+    from malaria.checkpoint import Checkpoint
+
+Figures = dict[str, float]  # of an epoch, by name
+EXPLODED = 50.0  # mean loss of an epoch; a network that says nothing has 0.69
+
+
+def train_epochs(
+    model: nn.Module, cells: Cells, params: Train, precision: str, checkpoint: "Checkpoint | None" = None
+) -> Iterator[Figures]:
     """Train the model in place, yielding the figures of each epoch: lr, and loss and accuracy on train and val.
 
     Of several processes each trains on its share of a batch. Once exhausted, the model holds the weights of the epoch
     that was best on val: the one of the lowest loss, which says more than accuracy does, that a few borderline cells
-    decide.
+    decide. With a checkpoint it goes on after the last epoch that is in it, yielding the figures of those before anew.
 
     Raises:
-        UserError: a loss is not a number any more, or a batch cannot be shared.
+        UserError: the loss is no number any more or far above chance, or a batch cannot be shared.
     """
     steps = max(1, len(cells.rows["train"]) // params.batch_size)  # an epoch; what is left over waits for the next
     trainer = Trainer(model, cells, params, precision, steps * params.epochs)
-    lowest, best = float("inf"), model.state_dict()
-    first = parallel.rank() == 0
-    with progress(steps * params.epochs, "training", "batch", hidden=not first) as bar:
-        for epoch in range(1, params.epochs + 1):
-            trainer.begin_epoch(frozen=epoch <= params.freeze)
-            figures = {"lr": float(trainer.schedule.get_last_lr()[0])}
-            for rows in trainer.shuffle()[:steps]:
-                trainer.step(rows)
-                bar.update()
-            figures |= trainer.train_figures() | trainer.validate()
-            _check_finite(figures, epoch)
-            if figures["val/loss"] < lowest:
-                lowest = figures["val/loss"]
-                best = {name: weights.clone() for name, weights in model.state_dict().items()}
-            if first:
+    if checkpoint and checkpoint.restore(trainer) and parallel.rank() == 0:
+        print(f"going on after epoch {len(trainer.history)} of {params.epochs}")
+    yield from trainer.history
+    with progress(steps * params.epochs, "training", "batch", hidden=parallel.rank() > 0) as bar:
+        bar.update(steps * len(trainer.history))
+        for epoch in range(len(trainer.history) + 1, params.epochs + 1):
+            figures = trainer.run_epoch(epoch, steps, bar)
+            if checkpoint:
+                checkpoint.save(trainer)
+            if parallel.rank() == 0:
                 bar.write(_say(epoch, params.epochs, figures))
             yield figures
-    model.load_state_dict(best)
+    model.load_state_dict(trainer.best)
 
 
 class Trainer:
@@ -65,6 +71,23 @@ class Trainer:
         self.random = Generator(cells.pixels.device).manual_seed(params.seed)
         self.losses: list[Tensor] = []
         self.hits: list[Tensor] = []
+        self.history: list[Figures] = []
+        self.best: dict[str, Tensor] = {}  # the weights of the epoch with the lowest loss on val
+
+    def run_epoch(self, epoch: int, steps: int, bar: "tqdm[Any]") -> Figures:
+        """Train for an epoch and validate."""
+        self.begin_epoch(frozen=epoch <= self.params.freeze)
+        figures = {"lr": float(self.schedule.get_last_lr()[0])}
+        for rows in self.shuffle()[:steps]:
+            self.step(rows)
+            bar.update()
+        losses = torch.stack(self.losses)
+        figures |= self.train_figures() | self.validate()
+        self.check(figures, losses, epoch)
+        if figures["val/loss"] < min((past["val/loss"] for past in self.history), default=float("inf")):
+            self.best = {name: weights.clone() for name, weights in self.model.state_dict().items()}
+        self.history.append(figures)
+        return figures
 
     def begin_epoch(self, frozen: bool) -> None:
         """Say what is trained: the last layer alone, or all."""
@@ -109,6 +132,20 @@ class Trainer:
         loss = binary_cross_entropy_with_logits(logits, labels)
         return {"val/loss": loss.item(), "val/accuracy": ((logits > 0) == (labels > 0)).float().mean().item()}
 
+    def check(self, figures: Figures, losses: Tensor, epoch: int) -> None:
+        """Raise UserError where the losses of an epoch's steps, or that on val, say that nothing can come of it."""
+        limits = {"train/loss": EXPLODED, "val/loss": float("inf")}  # val's may be huge until batch norm has settled
+        broken = [name for name, limit in limits.items() if not figures[name] < limit]
+        if not broken:
+            return
+        steps = (~(losses < EXPLODED)).nonzero().flatten().tolist() or [len(losses) - 1]
+        last = self.history[-1] if self.history else None
+        good = f"; after epoch {epoch - 1} val/loss was {last['val/loss']:.4g}" if last else ""
+        raise UserError(
+            f"training stopped in epoch {epoch} at step {steps[0] + 1} of {len(losses)}: {broken[0]} is "
+            f"{figures[broken[0]]:.4g}{good}. No model is written. Lower train.lr, which is {self.params.lr:g}"
+        )
+
 
 def freeze_body(model: nn.Module, frozen: bool) -> None:
     """Leave only the last layer to train, or all of them."""
@@ -135,12 +172,6 @@ def make_schedule(optimizer: optim.Optimizer, params: Train, steps: int) -> opti
             return optim.lr_scheduler.OneCycleLR(optimizer, params.lr, steps)
         case "constant":
             return optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
-
-
-def _check_finite(figures: dict[str, float], epoch: int) -> None:
-    broken = [name for name, value in figures.items() if not value < float("inf")]
-    if broken:
-        raise UserError(f"training stopped: {', '.join(broken)} is no number after epoch {epoch}: lower train.lr")
 
 
 def _say(epoch: int, epochs: int, figures: dict[str, float]) -> str:

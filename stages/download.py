@@ -15,6 +15,7 @@ from tqdm import tqdm
 from malaria.archive import Sums, digest, find_cells, write_archive
 from malaria.errors import UserError
 from malaria.params import Download, Synthetic, load_params
+from malaria.stage import run
 
 
 def download(params: Download, out: Path, given: Path | None = None) -> str:
@@ -64,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

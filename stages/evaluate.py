@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from malaria.params import load_params
+from malaria.stage import run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,4 +111,4 @@ def describe(figures: "dict[str, dict[str, Any]]") -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

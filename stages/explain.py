@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 
 from malaria.params import load_params
+from malaria.stage import run
 
 
 def main() -> None:
@@ -21,7 +22,6 @@ def main() -> None:
     policy = load_params().train.augment
 
     # These take seconds to import, and a mistake in the params should be told at once.
-    import numpy as np
     import pandas as pd
     import torch
 
@@ -29,7 +29,7 @@ def main() -> None:
     from malaria.cells import load_cells, to_floats
     from malaria.evaluation import pick_parasitized
     from malaria.explain import check_sanity, choose_examples, show_augmentation
-    from malaria.files import write_csv
+    from malaria.files import write_array, write_csv
     from malaria.grad_cam import draw_evidence
     from malaria.model_files import load_weights
 
@@ -51,12 +51,12 @@ def main() -> None:
     sanity = check_sanity(model, recipe, pixels[torch.tensor(rows[typical.name].to_numpy(), device=device)])
 
     write_csv(Path("data/examples.csv"), examples)
-    np.save("data/cams.npy", cams.cpu().numpy())
-    np.save("data/augmented.npy", augmented.cpu().numpy())
+    write_array(Path("data/cams.npy"), cams.cpu().numpy())
+    write_array(Path("data/augmented.npy"), augmented.cpu().numpy())
     write_csv(Path("data/cam_sanity.csv"), sanity.round(5))
     print("Share of the evidence inside of the cell, at the median:")
     print(sanity.median().round(3).to_string())
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -15,6 +15,7 @@ from malaria.images import decode_archive
 from malaria.machine import count_cores
 from malaria.params import Preprocess, load_params
 from malaria.progress import progress
+from malaria.stage import run
 
 
 def preprocess(archive: Path, names: Sequence[str], out: Path, params: Preprocess) -> None:
@@ -45,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from malaria.params import load_params
+from malaria.stage import run
 
 CELLS = Path("data/cells.zip")
 PAGE = Path("report/index.html")
@@ -75,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -14,6 +14,7 @@ from malaria.errors import UserError
 from malaria.files import write_csv
 from malaria.params import Split, load_params
 from malaria.splits import assign_splits, describe_cells, summarise_split
+from malaria.stage import run
 
 
 def split(names: list[str], params: Split) -> pd.DataFrame:
@@ -39,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

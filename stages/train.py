@@ -3,7 +3,9 @@
 Reads:    data/cells.npy and data/split.csv: the cells of train and val, never those of test.
 Writes:   models/model.safetensors: the weights of the epoch with the lowest loss on val, and their recipe;
           metrics/train/metrics.json: dvclive's, of the last epoch, with which was best and on what hardware;
-          metrics/train/plots/metrics: a table a curve.
+          metrics/train/plots/metrics: a table a curve;
+          after each epoch data/checkpoint.safetensors, from which a training that was broken off goes on, until it is
+          done.
 Tuned by: train.* in params.yaml; preprocess.* goes into the recipe.
 
 With train.devices above 1 it starts that many of itself. On several machines, on each of them:
@@ -14,10 +16,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ruamel.yaml import YAML
+
 from malaria.params import Params, load_params
+from malaria.stage import run
 
 if TYPE_CHECKING:
     import torch
+
+    from malaria.model_files import Recipe
+
+CHECKPOINT = Path("data/checkpoint.safetensors")
 
 
 def main() -> None:
@@ -40,6 +49,7 @@ def train(params: Params, device: "torch.device") -> None:
 
     from malaria import compute, parallel
     from malaria.cells import load_cells
+    from malaria.checkpoint import Checkpoint
     from malaria.model_files import build_network, make_recipe, save_weights
     from malaria.models import count_weights
     from malaria.pretrained import load_pretrained
@@ -51,16 +61,28 @@ def train(params: Params, device: "torch.device") -> None:
     pretrained = load_pretrained(params.train.arch, params.train.weights) if params.train.pretrained else None
     model = build_network(recipe, pretrained).to(device)
     cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
-    epochs = train_epochs(model, cells, params.train, precision)
+    shared = f", {parallel.world_size()} processes" if parallel.world_size() > 1 else ""
+    hardware = compute.describe_device(device) + shared
+    checkpoint = Checkpoint(CHECKPOINT, find_key(params, recipe, hardware))
+    epochs = train_epochs(model, cells, params.train, precision, checkpoint)
     if parallel.rank() > 0:
         for _ in epochs:
             pass
-        return
-    hardware = compute.describe_device(device)
-    shared = f", {parallel.world_size()} processes" if parallel.world_size() > 1 else ""
-    print(f"{recipe.arch}: {count_weights(model):,} weights, {precision} on {hardware}{shared}")
-    record(epochs, hardware + shared)
-    save_weights(Path("models/model.safetensors"), model, recipe)
+    else:
+        print(f"{recipe.arch}: {count_weights(model):,} weights, {precision} on {hardware}")
+        record(epochs, hardware)
+        save_weights(Path("models/model.safetensors"), model, recipe)
+    checkpoint.remove()
+
+
+def find_key(params: Params, recipe: "Recipe", hardware: str) -> str:
+    """What has to be the same for a training to go on: all that DVC takes it to depend on, and the machine."""
+    from malaria.checkpoint import make_key
+
+    files = [Path(name) for name in YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"]["train"]["deps"]]
+    if params.train.weights:
+        files.append(Path(params.train.weights))
+    return make_key([params.train.model_dump(), recipe.model_dump(), hardware], files)
 
 
 def record(epochs: Iterable[dict[str, float]], hardware: str) -> None:
@@ -78,4 +100,4 @@ def record(epochs: Iterable[dict[str, float]], hardware: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,5 +1,6 @@
 """Training learns, keeps its best epoch, gives the same bits twice, and stops when it cannot go on."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -110,11 +111,14 @@ def test_the_cells_of_test_are_never_touched() -> None:
     assert run(with_params(**QUICK), cells)[1] == run(with_params(**QUICK), more)[1]
 
 
-def test_a_loss_that_is_no_number_stops_training_by_name() -> None:
+@pytest.mark.parametrize(("lr", "loss"), [(1e30, "nan"), (1e4, r"\d\.\d+e\+\d+")])
+def test_a_loss_that_is_no_number_or_has_exploded_stops_training(lr: float, loss: str) -> None:
     cells = make_cells(32, 8)
-    params = with_params(**QUICK | {"optimizer": "sgd", "lr": 1e30, "schedule": "constant", "arch": "simple_cnn"})
-    with pytest.raises(UserError, match=r"val/loss is no number after epoch 1: lower train\.lr"):
+    params = with_params(**QUICK | {"optimizer": "adam", "lr": lr, "schedule": "constant", "arch": "simple_cnn"})
+    with pytest.raises(UserError) as told:
         run(params, cells)
+    assert re.match(rf"training stopped in epoch 1 at step 2 of 2: train/loss is {loss}\. No model", str(told.value))
+    assert f"Lower train.lr, which is {lr:g}" in str(told.value)
 
 
 def test_a_set_smaller_than_a_batch_trains_all_the_same() -> None:
