@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +45,11 @@ class Repository:
         self.path, self.environment = path, environment
         (path / "home").mkdir(parents=True, exist_ok=True)
 
+    def copy(self, path: Path) -> "Repository":
+        """The folder with all that is in it, as it is."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return Repository(path, **self.environment)
+
     def clone(self, path: Path) -> "Repository":
         """A colleague's."""
         self.run(f"git clone -q . '{path}'")
@@ -64,6 +71,8 @@ class Repository:
         ours = {"UV_PROJECT_ENVIRONMENT": sys.prefix, "UV_NO_SYNC": "1", "HOME": str(self.path / "home")}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         keep = {key: value for key, value in os.environ.items() if key != "MALARIA_CELLS"}
+        # of several tests at once, threads that spin while they wait keep the others' from working
+        ours["OMP_WAIT_POLICY"] = "passive"
         return keep | author | ours | {"PATH": path} | self.environment
 
     def run(self, command: str, status: int = 0) -> str:
@@ -80,9 +89,48 @@ class Repository:
         assert done.returncode == status, f"{command}\n{done.stdout}"
         return done.stdout
 
+    def start(self, command: str) -> "subprocess.Popen[str]":
+        """A command that goes on in the background, in a process group of its own; both its outputs are in one."""
+        return subprocess.Popen(
+            command.split(),
+            cwd=self.path,
+            env=self.variables(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def processes(self, words: str) -> list[int]:
+        """Those that run in this folder with these words in their command."""
+        found = subprocess.run(["pgrep", "-f", words], capture_output=True, text=True).stdout.split()
+        return [int(pid) for pid in found if _folder(pid) == self.path]
+
     def read(self, name: str) -> str:
         """A text file of the repository."""
         return (self.path / name).read_text("utf-8")
+
+
+def leftovers(repository: "Repository") -> list[str]:
+    """What a run that was broken off may leave behind, and the next one should not."""
+    ours = [path for path in repository.path.rglob("*") if ".dvc/tmp" not in str(path)]
+    return [str(path) for path in ours if path.suffix == ".tmp" or path.name.startswith("checkpoint.safetensors")]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Until it is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def _folder(pid: str) -> Path | None:
+    """In which a process runs, if it does."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return None
 
 
 class Scratch(Repository):

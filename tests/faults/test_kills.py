@@ -1,0 +1,82 @@
+"""Killed.
+
+`dvc repro` and all that it started are killed with SIGKILL, whatever they do; typed again, it ends with the lock of a
+run that nothing befell, and leaves nothing behind.
+"""
+
+import hashlib
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from fault_table import Survived
+from scratch import Repository, Scratch, leftovers, wait_for
+
+STAGES = "download", "split", "preprocess", "train", "evaluate", "explain", "report"
+KILLS = 30  # of the slow test
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+    """Nothing has run in it."""
+    scratch = Scratch(tmp_path_factory.mktemp("kills") / "untouched")
+    scratch.set_params({"source: nih ": "source: synthetic ", r"epochs: \d+ ": "epochs: 8 "})
+    return scratch
+
+
+@pytest.fixture(scope="module")
+def clean(untouched: Scratch) -> tuple[str, float]:
+    """The lock of a clean run, and the seconds that it took."""
+    scratch = untouched.copy(untouched.path.parent / "clean")
+    start = time.monotonic()
+    scratch.run("dvc repro")
+    return scratch.read("dvc.lock"), time.monotonic() - start
+
+
+def kill(scratch: Repository, seconds: float, stage: str | None = None) -> str:
+    """Kill a `dvc repro` that many seconds after it, or a stage of it, has begun; says what ran then."""
+    with scratch.start("dvc repro") as running:
+        if stage:
+            wait_for(lambda: bool(scratch.processes(f"stages.{stage}")) or running.poll() is not None)
+        time.sleep(seconds)
+        ran = next((name for name in STAGES if scratch.processes(f"stages.{name}")), "DVC")
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+    wait_for(lambda: not scratch.processes("stages."))  # those that helped end with the one that they helped
+    return ran
+
+
+def check(scratch: Repository, lock: str) -> None:
+    """All of it is as after a clean run."""
+    scratch.run("dvc repro")
+    assert scratch.read("dvc.lock") == lock
+    assert leftovers(scratch) == []
+    objects = [path for path in (scratch.path / ".dvc/cache/files/md5").rglob("*") if path.is_file()]
+    for path in objects:
+        assert hashlib.md5(path.read_bytes()).hexdigest() == (path.parent.name + path.name).removesuffix(".dir")
+
+
+def test_a_kill_in_each_stage(untouched: Scratch, clean: tuple[str, float], tmp_path: Path, survived: Survived) -> None:
+    scratch, dice = untouched.copy(tmp_path / "scratch"), random.Random(0)
+    ran = [kill(scratch, dice.uniform(0.2, 2), stage) for stage in STAGES]
+    check(scratch, clean[0])
+    provoked = "SIGKILL up to 2 s after each stage has begun, then `dvc repro`"
+    survived("killed in any stage", provoked, f"the lock of a clean run; killed: {', '.join(ran)}", len(ran))
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments(
+    untouched: Scratch, clean: tuple[str, float], tmp_path: Path, survived: Survived
+) -> None:
+    (lock, seconds), dice, ran = clean, random.Random(1), []
+    while len(ran) < KILLS:
+        scratch = untouched.copy(tmp_path / f"scratch-{len(ran)}")
+        while len(ran) < KILLS and not (scratch.path / "report/index.html").exists():
+            ran.append(kill(scratch, dice.uniform(0, seconds)))
+        check(scratch, lock)
+    counts = ", ".join(f"{name} {ran.count(name)}" for name in ("DVC", *STAGES))
+    survived("killed at any moment", "SIGKILL at random, then `dvc repro`", f"the lock of a clean run; {counts}", KILLS)
