@@ -48,7 +48,7 @@ def read_image(data: bytes) -> Image.Image:
         raise ValueError("its pixels are too many; give crops of one cell each") from None
     except UnidentifiedImageError:
         raise ValueError("not a PNG, JPEG, TIFF, BMP or WebP image") from None
-    except ValueError:
+    except (ValueError, MemoryError):
         raise
     except Exception as error:  # whatever a decoder raises on rubbish
         raise ValueError(f"cannot be decoded: {error}") from None
@@ -135,6 +135,8 @@ def _decode_rows(archive: Path, out: Path, size: int, fit: str, start: int, name
     for row, name in enumerate(names, start):
         try:
             pixels[row] = decode(opened(archive).read(name), size, fit)
+        except MemoryError:
+            raise
         except Exception as error:  # whatever zipfile raises on rubbish: the run goes on and ends with the whole list
             broken.append(f"  {name}: {error}")
     return broken

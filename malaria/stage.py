@@ -26,7 +26,7 @@ LOWER = {  # what makes a stage take less memory
     "explain": "preprocess.size",
 }
 FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
-NO_MEMORY = "can't allocate memory", "out of memory"  # in the words of torch's allocators
+NO_MEMORY = "can't allocate memory", "out of memory", "cannot allocate memory"  # of torch's allocators, and the system
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as a shell counts
 
 
@@ -50,12 +50,12 @@ def run(main: Callable[[], None]) -> None:
 
 def explain(error: Exception, stage: str) -> str | None:
     """What went wrong and what to do, where it is the machine that lacks something; None where it is our mistake."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return _explain_file(error)
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY):
+        return f"not enough memory ({str(error) or 'none left'}): {_lower(stage)}"
     if isinstance(error, BrokenProcessPool):
         return f"a process that helped was killed, perhaps since memory ran out: {_lower(stage)}"
-    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY):
-        return f"not enough memory ({error or 'none left'}): {_lower(stage)}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return _explain_file(error)
     return None
 
 

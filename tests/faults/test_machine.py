@@ -102,9 +102,9 @@ def test_the_disk_is_full_in_any_stage(small: Repository, survived: Survived) ->
         assert "the disk is full (No space left on device); free some space and run `dvc repro` again" in line
         assert {path: path.read_bytes() for path in before} == before
         assert leftovers(small) == []
-        empty(disk)
-        small.run(f"python -m stages.{stage}")
         survived(f"the disk is full in {stage}", f"4 KiB left, where {first} goes", line)
+    empty(disk)
+    small.run("python -m stages.train")
     assert small.run("dvc status").endswith("up to date.\n")
 
 
@@ -116,8 +116,8 @@ def test_the_disk_of_the_cache_is_full(done: Scratch, tmp_path: Path, survived: 
         scratch.run(f"dvc cache dir --local {disk}")
         scratch.set_params({" size: 32 ": " size: 48 "})
         fill(disk, 100_000)
-        line = says(scratch.run("dvc repro", status=255), "ERROR: ")
-        assert "No space left on device" in line
+        line = says(scratch.run("dvc repro", status=255), "ERROR: failed to reproduce 'download'")
+        assert line.endswith("[Errno 28] No space left on device")
         empty(disk)
         scratch.run("dvc repro")
         assert scratch.run("dvc status").endswith("up to date.\n")
@@ -133,27 +133,27 @@ def test_the_data_may_not_be_written(done: Scratch, tmp_path: Path, survived: Su
     assert mount(data, "--bind", str(data))
     try:
         assert mount(data, "-o", "remount,ro,bind")
-        for stage, name in list(FIRST.items())[:6]:
+        for stage in ("download", "split", "train"):
             line = says(scratch.run(f"python -m stages.{stage}", status=1), f"{stage}: ")
-            assert f"{name}.tmp: may not be written or read (Read-only file system); allow it" in line
+            assert f"{FIRST[stage]}.tmp: may not be written or read (Read-only file system); allow it" in line
     finally:
         unmount(data)
-    survived("data/ is read-only", "a read-only mount, each stage that writes there", line, 6)
+    survived("data/ is read-only", "a read-only mount; download, split, train", line, 3)
 
 
 MEMORY = [
-    ("preprocess", 1, {" size: 32 ": " size: 512 "}, "preprocess.size"),
+    ("preprocess", 0.3, {" size: 32 ": " size: 512 "}, "preprocess.size"),
     ("train", 3, {"batch_size: 32": "batch_size: 65536"}, "train.batch_size"),
 ]
 
 
 @pytest.mark.parametrize(("stage", "gib", "changes", "lower"), MEMORY)
 def test_memory_runs_out(
-    stage: str, gib: int, changes: dict[str, str], lower: str, done: Scratch, tmp_path: Path, survived: Survived
+    stage: str, gib: float, changes: dict[str, str], lower: str, done: Scratch, tmp_path: Path, survived: Survived
 ) -> None:
     scratch = done.copy(tmp_path / "scratch")
     scratch.set_params(changes)
-    output = scratch.run(f"ulimit -v {gib * 2**20}; python -m stages.{stage}", status=1)
+    output = scratch.run(f"ulimit -v {round(gib * 2**20)}; python -m stages.{stage}", status=1)
     line = says(output, f"{stage}: not enough memory")
     assert f"give it more, or lower {lower}" in line
     assert leftovers(scratch) == []
