@@ -99,8 +99,8 @@ def test_values_that_contradict_each_other_are_named(tree: Tree, tmp_path: Path)
     tree["split"] |= {"folds": 5, "fold": 5}
     tree["download"]["synthetic"] |= {"patients": 1000, "cells": 100}
     message = refuse(tree, tmp_path)
-    assert "fold=5 is not one of folds=5" in message
-    assert "cells=100 are too few for patients=1000" in message
+    assert "split.fold=5 is not one of split.folds=5" in message
+    assert "download.synthetic.cells=100 are too few for download.synthetic.patients=1000" in message
 
 
 @pytest.mark.parametrize("text", ["", "train: [", "[]", "42"])
