@@ -18,6 +18,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 PRETRAINED = ("resnet18", "mobilenet_v3_small", "efficientnet_b0")  # those that malaria/models.py has from torchvision
 
 _shorten = Repr()
+_shorten.maxlevel = 2
 _shorten.maxstring = _shorten.maxlong = _shorten.maxother = 100  # characters
 
 
