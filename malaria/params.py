@@ -17,6 +17,8 @@ from malaria.errors import UserError
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 PRETRAINED = ("resnet18", "mobilenet_v3_small", "efficientnet_b0")  # those that malaria/models.py has from torchvision
 
+FLOAT32 = 1e30  # about the most that it can hold: torch stops at more without saying of what
+
 _shorten = Repr()
 _shorten.maxlevel = 2
 _shorten.maxstring = _shorten.maxlong = _shorten.maxother = 100  # characters
@@ -94,9 +96,9 @@ class Train(Section):
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=2, le=65536)
     optimizer: Literal["adam", "adamw", "sgd"]
-    lr: float = Field(gt=0)
+    lr: float = Field(gt=0, le=FLOAT32)
     schedule: Literal["one_cycle", "constant"]
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, le=FLOAT32)
     label_smoothing: float = Field(ge=0, lt=0.5)
     precision: Literal["auto", "fp32", "bf16"]
     devices: int = Field(ge=1)
