@@ -5,7 +5,8 @@ the values, which DVC tracks under `params:`, and not on this file, which is the
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from reprlib import Repr
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -14,6 +15,13 @@ from ruamel.yaml.error import YAMLError
 from malaria.errors import UserError
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+PRETRAINED = ("resnet18", "mobilenet_v3_small", "efficientnet_b0")  # those that malaria/models.py has from torchvision
+
+FLOAT32 = 1e30  # about the most that it can hold: torch stops at more without saying of what
+
+_shorten = Repr()
+_shorten.maxlevel = 2
+_shorten.maxstring = _shorten.maxlong = _shorten.maxother = 100  # characters
 
 
 class ParamsError(UserError):
@@ -36,7 +44,10 @@ class Synthetic(Section):
     @model_validator(mode="after")
     def _enough_cells(self) -> Self:
         if self.cells < 4 * self.patients:
-            raise ValueError(f"cells={self.cells} are too few for patients={self.patients}: take four a patient")
+            raise ValueError(
+                f"download.synthetic.cells={self.cells} are too few for "
+                f"download.synthetic.patients={self.patients}: take four a patient"
+            )
         return self
 
 
@@ -54,13 +65,15 @@ class Split(Section):
     by: Literal["patient", "cell"]
     folds: int = Field(ge=2, le=100)
     fold: int = Field(ge=0)
-    val: float = Field(gt=0, le=0.5)
+    val: float = Field(ge=0.01, le=0.5)
     seed: Seed
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Self:
         if self.fold >= self.folds:
-            raise ValueError(f"fold={self.fold} is not one of folds={self.folds}: take 0 to {self.folds - 1}")
+            raise ValueError(
+                f"split.fold={self.fold} is not one of split.folds={self.folds}: take 0 to {self.folds - 1}"
+            )
         return self
 
 
@@ -76,16 +89,16 @@ class Train(Section):
 
     arch: Literal["simple_cnn", "small_resnet", "resnet18", "mobilenet_v3_small", "efficientnet_b0"]
     pretrained: bool
-    weights: str | None
+    weights: Annotated[str, Field(min_length=1)] | None
     freeze: int = Field(ge=0)
     color: Literal["balance", "keep"]
     augment: Literal["none", "flips", "color", "full", "robust", "randaugment", "mixup", "cutmix"]
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=2, le=65536)
     optimizer: Literal["adam", "adamw", "sgd"]
-    lr: float = Field(gt=0)
+    lr: float = Field(gt=0, le=FLOAT32)
     schedule: Literal["one_cycle", "constant"]
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, le=FLOAT32)
     label_smoothing: float = Field(ge=0, lt=0.5)
     precision: Literal["auto", "fp32", "bf16"]
     devices: int = Field(ge=1)
@@ -94,9 +107,27 @@ class Train(Section):
     @model_validator(mode="after")
     def _pretrained_is_whole(self) -> Self:
         if not self.pretrained and (self.weights is not None or self.freeze):
-            raise ValueError("weights and freeze are of pretrained networks: take pretrained=true, or null and 0")
+            raise ValueError(
+                "train.weights and train.freeze are of pretrained networks: take train.pretrained=true, or null and 0"
+            )
         if self.freeze >= self.epochs and self.freeze:
-            raise ValueError(f"freeze={self.freeze} leaves none of epochs={self.epochs} for the whole network")
+            raise ValueError(
+                f"train.freeze={self.freeze} leaves none of train.epochs={self.epochs} for the whole network"
+            )
+        if self.pretrained and self.arch not in PRETRAINED:
+            raise ValueError(
+                f"train.pretrained: there are no weights for train.arch={self.arch}; there are for "
+                f"{', '.join(PRETRAINED)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batch_can_be_shared(self) -> Self:
+        if self.batch_size % self.devices or self.batch_size < 2 * self.devices:
+            raise ValueError(
+                f"train.batch_size={self.batch_size} cannot be shared by train.devices={self.devices}: "
+                "take a multiple, of two cells or more a device"
+            )
         return self
 
 
@@ -119,6 +150,35 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
 
+    @model_validator(mode="after")
+    def _drawn_cells_can_be_dealt(self) -> Self:
+        if self.download.source == "synthetic":
+            _check_parts(self.download.synthetic, self.split)
+        return self
+
+
+def _check_parts(drawn: Synthetic, split: Split) -> None:
+    """Refuse more parts than there are patients, or cells, with parasites, so that one would surely have none.
+
+    What is left is for malaria/splits.py to refuse: it knows how many cells each patient has.
+    """
+    if split.by == "patient":
+        units, of = drawn.patients - drawn.patients // 4, f"patients={drawn.patients}"
+        rest = units - 1  # one of them at least is in test
+    else:
+        units, of = drawn.cells // 2, f"cells={drawn.cells}"
+        rest = units - units // split.folds
+    if split.folds > units:
+        raise ValueError(
+            f"split.folds={split.folds} are too many: of download.synthetic.{of} only {units} are parasitized; "
+            "lower split.folds"
+        )
+    if round(1 / split.val) > rest:
+        raise ValueError(
+            f"split.val={split.val} is too small: of download.synthetic.{of} at most {rest} parasitized are left by "
+            "the fold of test; raise split.val"
+        )
+
 
 def load_params(path: str | Path = "params.yaml") -> Params:
     """Read and check all of params.yaml.
@@ -129,17 +189,36 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         ParamsError: naming each key that is missing, unknown, of a wrong type or out of range.
     """
     try:
-        tree = YAML(typ="safe", pure=True).load(Path(path))
-        return Params.model_validate(tree)
+        return Params.model_validate(YAML(typ="safe", pure=True).load(Path(path)))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run this from the top of the repository") from None
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
     except YAMLError as error:
         raise ParamsError(f"{path}: not YAML: {error}") from None
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or 'file'}: {_say(e['msg'], e['input'])}" for e in error.errors()]
+        lines = [f"  {_complain(e)}" for e in error.errors()]
         raise ParamsError("\n".join([f"{path}: cannot be used, nothing was run:", *lines])) from None
+    except (ValueError, RecursionError) as error:  # of a date or number that cannot be, or of endless brackets
+        raise ParamsError(f"{path}: not YAML: {error}") from None
 
 
-def _say(message: str, value: object) -> str:
-    """One complaint of pydantic's with the value it is about, unless that is a whole section."""
-    return message if isinstance(value, dict) else f"{message} (it is {value!r})"
+def _complain(error: Any) -> str:
+    """One complaint of pydantic's: the key, what is wrong, and what is there, unless that is a whole section."""
+    message = error["msg"]
+    if error["type"] == "value_error":  # a contradiction, which names its keys
+        return str(message.removeprefix("Value error, "))
+    key = ".".join(_name(part) for part in error["loc"]) or "file"
+    return f"{key}: {message}" if isinstance(error["input"], dict) else f"{key}: {message} (it is {_show(error)})"
+
+
+def _name(part: object) -> str:
+    """A part of a key; quoted where it would not show as what it is."""
+    return str(part) if str(part).isprintable() and part != "" else repr(part)
+
+
+def _show(error: Any) -> str:
+    try:
+        return _shorten.repr(error["input"])
+    except ValueError:  # Python does not print an integer of thousands of digits
+        return "a number of thousands of digits"

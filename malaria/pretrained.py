@@ -5,6 +5,7 @@ from urllib.error import URLError
 
 import torch
 from safetensors.torch import load_file
+from torch.hub import get_dir
 from torchvision.models import get_model_weights
 
 from malaria.errors import UserError
@@ -26,15 +27,21 @@ def load_pretrained(arch: str, path: str | None) -> Weights:
 
 
 def _download(arch: str) -> Weights:
-    """Through torchvision, which keeps them in ~/.cache/torch and checks their sum."""
+    """Through torchvision, which checks the sum of what it downloads, and keeps it in ~/.cache/torch.
+
+    What lies there already is not checked, so weights_only here too.
+    """
     best = get_model_weights(arch).DEFAULT
     try:
-        weights: Weights = best.get_state_dict(progress=True, check_hash=True)
+        weights: Weights = best.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (URLError, OSError, RuntimeError) as error:
         raise UserError(
             f"train.pretrained: the weights of {arch} cannot be downloaded ({error}).\n"
             f"Fetch {best.url} where there is a network, and name the file in train.weights."
         ) from None
+    except Exception:  # whatever torch raises on rubbish
+        kept = Path(get_dir()) / "checkpoints" / Path(best.url).name
+        raise UserError(f"train.pretrained: {kept}: no file of weights; remove it, to download it anew") from None
     return weights
 
 

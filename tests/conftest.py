@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser import FOUND
 from fault_table import pytest_addoption, pytest_configure, survived  # noqa: F401 (hooks, and a fixture)
+from nih_site import site  # noqa: F401 (a fixture)
 
 from malaria.archive import write_archive
 from malaria.synthetic import draw_cells

@@ -1,7 +1,5 @@
 """params.yaml is read as DVC writes it, and what cannot be used is refused by name before any work."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +97,8 @@ def test_values_that_contradict_each_other_are_named(tree: Tree, tmp_path: Path)
     tree["split"] |= {"folds": 5, "fold": 5}
     tree["download"]["synthetic"] |= {"patients": 1000, "cells": 100}
     message = refuse(tree, tmp_path)
-    assert "fold=5 is not one of folds=5" in message
-    assert "cells=100 are too few for patients=1000" in message
+    assert "split.fold=5 is not one of split.folds=5" in message
+    assert "download.synthetic.cells=100 are too few for download.synthetic.patients=1000" in message
 
 
 @pytest.mark.parametrize("text", ["", "train: [", "[]", "42"])
@@ -114,20 +112,3 @@ def test_what_is_no_params_file_is_refused(text: str, tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="no such file"):
         load_params(tmp_path / "params.yaml")
-
-
-@pytest.mark.parametrize("stage", ["download", "split", "preprocess", "train", "evaluate", "explain", "report"])
-def test_every_stage_refuses_bad_params_before_any_slow_import(stage: str, tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("epochs: ", "epochs: abc # "))
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        f"from stages.{stage} import main\n"
-        "try: main()\n"
-        "finally: print({'torch', 'sklearn', 'matplotlib'} & set(sys.modules))"
-    )
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 1
-    assert run.stdout == "set()\n"
-    assert "train.epochs: " in run.stderr
-    assert "Traceback" not in run.stderr

@@ -88,17 +88,6 @@ def test_a_file_that_is_missing_broken_or_of_another_network_is_refused(tmp_path
             load_pretrained("resnet18", str(path))
 
 
-def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple[Any, tuple[str]]:
-            return (Path.touch, (tmp_path / "sprung",))  # type: ignore[return-value]
-
-    torch.save({"weight": Trap()}, tmp_path / "trap.pth")
-    with pytest.raises(UserError, match="no file of weights"):
-        load_pretrained("resnet18", str(tmp_path / "trap.pth"))
-    assert not (tmp_path / "sprung").exists()
-
-
 def test_our_own_networks_have_none() -> None:
     with pytest.raises(UserError, match="no weights for small_resnet; there are for resnet18"):
         load_pretrained("small_resnet", None)
