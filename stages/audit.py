@@ -1,0 +1,35 @@
+"""List the cells that are nearly another's copy, above all those in two splits: `python -m stages.audit`.
+
+Reads:    data/cells.npy, data/split.csv.
+Writes:   data/duplicates.csv: name,other,label,other_label,split,other_split,distance; a row a pair, none if there is
+          none;
+          metrics/audit/metrics.json: how many pairs, how many of them in two splits, how many under two labels.
+Tuned by: nothing.
+"""
+
+from pathlib import Path
+
+from malaria.duplicates import count_duplicates, list_duplicates
+from malaria.files import write_csv, write_json
+from malaria.outs import SPLIT_COLUMNS, map_cells, read_table
+
+SHOWN = 5
+
+
+def main() -> None:
+    """The stage."""
+    split = read_table(Path("data/split.csv"), SPLIT_COLUMNS)
+    duplicates = list_duplicates(map_cells(Path("data/cells.npy")), split)
+    counts = count_duplicates(duplicates)
+    write_csv(Path("data/duplicates.csv"), duplicates)
+    write_json(Path("metrics/audit/metrics.json"), counts)
+    print(
+        f"{counts['near_duplicates']} pairs of cells are near-duplicates, {counts['across_splits']} of them in two "
+        f"splits, {counts['across_labels']} under two labels"
+    )
+    for pair in duplicates.head(SHOWN).itertuples():
+        print(f"  {pair.name} ({pair.split}) and {pair.other} ({pair.other_split}): {pair.distance} bits of 256 differ")
+
+
+if __name__ == "__main__":
+    main()
