@@ -20,8 +20,8 @@ class CellFile:
 
     device = torch.device("cpu")
 
-    def __init__(self, path: Path) -> None:
-        mapped = map_cells(path)  # for the header, and the check that the file is as long as it says
+    def __init__(self, path: Path, rows: int | None = None) -> None:
+        mapped = map_cells(path, rows)  # for the header, and the check that the file is as long as it says
         self.shape, self._start, self._bytes = mapped.shape, mapped.offset, mapped[0].nbytes
         self._file = path.open("rb", buffering=0)
 
@@ -52,10 +52,8 @@ def load_cells(path: Path, split: pd.DataFrame, device: torch.device, size: int 
     Raises:
         UserError: it is damaged, the two are not of the same length, or the cells not of the size that a model wants.
     """
-    pixels = CellFile(path)
+    pixels = CellFile(path, len(split))
     with reading(path):
-        if len(pixels) != len(split):
-            raise ValueError(f"it has {len(pixels)} cells and data/split.csv {len(split)}")
         if size and pixels.shape[1] != size:
             raise ValueError(f"its cells have {pixels.shape[1]} px, and the model was trained on {size}")
     labels = torch.tensor(split.label.to_numpy(), dtype=torch.float32, device=device)

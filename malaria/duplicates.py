@@ -5,6 +5,10 @@ brighter than the one before it. It stays nearly as it was when a picture is sav
 The limit was set by NLM's cells: of their 380 million pairs none differs in fewer than 18 of the 256 bits, while of
 copies of a cell as JPEG of quality 95, of half or twice its size, 10 % brighter or with noise of 2 in 255 some 95 %
 differ in LIMIT or fewer. A shorter hash does not do: of 64 bits, 29 pairs of cells agree in all, 27 of two patients.
+
+What it does not find is a cell that was photographed twice: in two pictures of one field of a smear, it differs in 25
+to 60 bits, as thousands of pairs of strangers do. NLM's data has dozens of these, all within a patient, which a split
+by patient keeps on one side.
 """
 
 from collections.abc import Sequence
@@ -20,7 +24,7 @@ from malaria.names import label
 SIDE = 16  # rows of the hash, and bits in a row
 SHOWN = 5  # pairs that a message names
 LIMIT = 15  # of 256 bits, that two cells differ in to be called near-duplicates
-WINDOW = 1000  # cells that each is compared with at most, of those that share a band with it
+WINDOW = 100  # cells that each is compared with, in a band: a million cells take 140 s on a core, NLM's 0.3
 _CHUNK = 4096  # cells hashed at once
 # Neighbouring bits say much the same, so a band takes bits from all over the cell: 101 and 256 have no common factor.
 _ORDER = (np.arange(SIDE * SIDE) * 101) % (SIDE * SIDE)
@@ -82,23 +86,22 @@ def _hash(pixels: Pixels) -> Hashes:
 def find_near(hashes: Hashes) -> tuple[Pairs, npt.NDArray[np.int64]]:
     """The pairs of hashes (N, 4) that differ in LIMIT bits or fewer, and in how many.
 
-    Of 16 bands of 16 bits such a pair has one in common, so only cells that share a band are compared, each with
-    WINDOW others of it at most: that bounds the work at 16 * WINDOW comparisons a cell, and may miss a pair only
-    where each band that it has in common is shared by more cells than that.
+    Of 16 bands of 16 bits such a pair has one in common, so only cells that share a band are compared, each with the
+    WINDOW that come next when they are sorted by it, then by the following band. That bounds the work at 16 * WINDOW
+    comparisons a cell. A pair may be missed where more cells than that share what it has in common.
     """
+    bands = hashes.view(np.uint16).astype(np.uint32)
     found = [np.zeros((0, 3), np.int64)]
-    for band in hashes.view(np.uint16).T:
-        order = np.argsort(band, kind="stable")
-        keys, first = band[order], np.arange(len(band))
+    for keys in ((bands << 16) | np.roll(bands, -1, axis=1)).T:
+        order = np.argsort(keys, kind="stable")
+        band, first = keys[order] >> 16, np.arange(len(keys))
         for step in range(1, WINDOW + 1):
             first = first[: np.searchsorted(first, len(keys) - step)]
-            first = first[keys[first] == keys[first + step]]
-            if not len(first):
-                break
-            one, other = order[first], order[first + step]
-            bits = np.bitwise_count(hashes[one] ^ hashes[other]).sum(1)
+            first = first[band[first] == band[first + step]]
+            pairs = np.stack([order[first], order[first + step]], 1)
+            bits = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]]).sum(1, dtype=np.int64)
             near = bits <= LIMIT
-            found.append(np.stack([one[near], other[near], bits[near]], 1).astype(np.int64))
+            found.append(np.column_stack([np.sort(pairs[near], axis=1), bits[near]]))
     table = np.unique(np.concatenate(found), axis=0)
     return table[:, :2], table[:, 2]
 

@@ -8,9 +8,10 @@ import pandas as pd
 
 from malaria.compare import Run
 from malaria.errors import UserError
-from malaria.outs import PREDICTION_COLUMNS, check_table
+from malaria.outs import check_table
 
 WORKSPACE = "workspace"
+COLUMNS = ("name", "patient", "label", "split", "probability")  # of predictions.csv, that are compared
 
 
 def read_run(revision: str) -> Run:
@@ -26,7 +27,7 @@ def read_run(revision: str) -> Run:
     rev = None if revision == WORKSPACE else revision
     try:
         with dvc.api.open("data/predictions.csv", rev=rev) as file:
-            check_table(predictions := pd.read_csv(file), PREDICTION_COLUMNS)
+            check_table(predictions := pd.read_csv(file), COLUMNS)
         with dvc.api.open("models/model.json", rev=rev) as file:
             threshold = json.load(file)["threshold"]
         params = _flatten(dvc.api.params_show("params.yaml", rev=rev))

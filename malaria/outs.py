@@ -107,8 +107,8 @@ def read_array(path: Path, mapped: bool = False) -> Any:
             raise ValueError(f"no whole NumPy array ({error})") from None
 
 
-def map_cells(path: Path) -> "Mapped":
-    """The cells of a cells.npy, (N, size, size, 3) uint8, mapped.
+def map_cells(path: Path, rows: int | None = None) -> "Mapped":
+    """The cells of a cells.npy, (N, size, size, 3) uint8, mapped; as many as split.csv has rows, if that is given.
 
     Raises:
         UserError: it is no such array, or shorter than its header says; naming what mends it.
@@ -118,6 +118,8 @@ def map_cells(path: Path) -> "Mapped":
         size = cells.shape[1] if cells.ndim == 4 else 0
         if cells.dtype != "uint8" or not cells.size or cells.shape[1:] != (size, size, 3):
             raise ValueError(f"an array of {cells.dtype} {cells.shape}, not of uint8 (N, size, size, 3)")
+        if rows not in (None, len(cells)):
+            raise ValueError(f"it has {len(cells)} cells and data/split.csv {rows}")
         if not cells.flags.c_contiguous:
             raise ValueError("an array in the order of Fortran")
     return cells

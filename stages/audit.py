@@ -19,7 +19,7 @@ SHOWN = 5
 def main() -> None:
     """The stage."""
     split = read_table(Path("data/split.csv"), SPLIT_COLUMNS)
-    duplicates = list_duplicates(map_cells(Path("data/cells.npy")), split)
+    duplicates = list_duplicates(map_cells(Path("data/cells.npy"), len(split)), split)
     counts = count_duplicates(duplicates)
     write_csv(Path("data/duplicates.csv"), duplicates)
     write_json(Path("metrics/audit/metrics.json"), counts)
