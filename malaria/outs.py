@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 SPLIT_COLUMNS = ("name", "label", "patient", "smear", "split")
 PREDICTION_COLUMNS = ("name", "patient", "label", "split", "logit", "probability", "unlikeness")
 
-# DVC believes a read-only object of its cache unseen (3.67.1), so a bit that rots there is linked again and again;
-# what may be written to, it looks into.
+# DVC (3.67.1) believes an object of its cache that is read-only or has the time it remembers, so a bit that rots there
+# is linked again and again, even over what a stage made anew. One that can be written to and is newer, it looks into.
 MEND = (
     "`uv run dvc repro` brings it back, or makes it anew; "
-    "should that find nothing to do, `chmod -R u+w .dvc/cache/files` first, and DVC checks its cache too"
+    "should that not help, `find .dvc/cache/files -type f -exec chmod u+w {} + -exec touch {} +` first, and DVC checks "
+    "its cache too"
 )
 
 

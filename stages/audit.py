@@ -24,8 +24,8 @@ def main() -> None:
     write_csv(Path("data/duplicates.csv"), duplicates)
     write_json(Path("metrics/audit/metrics.json"), counts)
     print(
-        f"{counts['near_duplicates']} pairs of cells are near-duplicates, {counts['across_splits']} of them in two "
-        f"splits, {counts['across_labels']} under two labels"
+        f"Near-duplicates: {counts['near_duplicates']} (pairs of cells), in two splits: {counts['across_splits']}, "
+        f"under two labels: {counts['across_labels']}"
     )
     for pair in duplicates.head(SHOWN).itertuples():
         print(f"  {pair.name} ({pair.split}) and {pair.other} ({pair.other_split}): {pair.distance} bits of 256 differ")

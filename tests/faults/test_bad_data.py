@@ -312,7 +312,7 @@ def test_near_duplicates_in_two_splits(
     table.to_csv("data/split.csv", index=False)
     importlib.import_module("stages.audit").main()
     said = capsys.readouterr().out
-    assert said.startswith("1 pairs of cells are near-duplicates, 1 of them in two splits")
+    assert said.startswith("Near-duplicates: 1 (pairs of cells), in two splits: 1, under two labels: ")
     (row,) = pd.read_csv("data/duplicates.csv").itertuples()
     assert (row.name, row.other, row.split, row.other_split) == (drawn[one][0], drawn[other][0], "train", "test")
     assert 0 <= row.distance <= LIMIT

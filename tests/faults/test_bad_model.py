@@ -91,7 +91,7 @@ def first_tensor(tree: dict[str, Any]) -> dict[str, Any]:
 
 def poison() -> None:
     weights = load_file(WEIGHTS)
-    next(iter(weights.values()))[0] = float("nan")
+    next(weight for key, weight in weights.items() if key.endswith("weight")).view(-1)[0] = float("nan")
     save_file(weights, WEIGHTS, {"recipe": recipe("small_resnet").model_dump_json()})
 
 
