@@ -18,9 +18,13 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from malaria.errors import UserError
 from malaria.names import CLASSES
+from malaria.outs import reading
+from malaria.zips import read_file, read_member
 
 Sums = dict[str, str]  # name of a cell -> sha256 of its PNG, in hex
 _Read = Callable[[], bytes]
+
+MOST_TIMES = 100  # that a zip of cells may grow; NLM's grows by none
 
 
 def write_archive(path: Path, cells: Iterable[tuple[str, bytes]], check: Callable[[Sums], None] | None = None) -> str:
@@ -72,9 +76,15 @@ def digest(sums: Sums) -> str:
 
 
 def cell_names(path: Path) -> list[str]:
-    """The names of the cells in a canonical archive, sorted."""
-    with ZipFile(path) as archive:
-        return sorted(archive.namelist())
+    """The names of the cells in a canonical archive, sorted.
+
+    Raises:
+        UserError: it is not there, no zip, or has no cells; naming what mends it.
+    """
+    with reading(path), ZipFile(path) as archive:
+        if names := sorted(archive.namelist()):
+            return names
+        raise ValueError("a zip without a file in it")
 
 
 def find_cells(source: Path) -> Iterator[tuple[str, bytes]]:
@@ -94,10 +104,17 @@ def find_cells(source: Path) -> Iterator[tuple[str, bytes]]:
                 "or a folder unpacked from it (its top, not one class)"
             )
         for name in sorted(cells):
-            first, *others = (read() for read in cells[name])
+            first, *others = _read_all(f"{source}: {name}", cells[name])
             if any(png != first for png in others):
                 raise UserError(f"{source}: {name} is in it more than once, with different bytes; remove the wrong one")
             yield name, first
+
+
+def _read_all(where: str, reads: list[_Read]) -> list[bytes]:
+    try:
+        return [read() for read in reads]
+    except (ValueError, zlib.error, EOFError) as error:
+        raise UserError(f"{where} cannot be unpacked: {error}. Remove it, or get the archive anew") from None
 
 
 @contextmanager
@@ -107,18 +124,29 @@ def _opened(source: Path) -> Iterator[list[tuple[str, _Read]]]:
         if source.is_dir():
             # Path.rglob would not follow links, as to a class folder on another disk
             names = glob.glob("**", root_dir=source, recursive=True)  # noqa: PTH207
-            yield [(name, (source / name).read_bytes) for name in names]
+            yield [(name, partial(read_file, source / name)) for name in names]
         else:
             with ZipFile(source) as archive:
-                yield [(member.filename, partial(archive.read, member)) for member in archive.infolist()]
+                members = [member for member in archive.infolist() if member.filename.lower().endswith(".png")]
+                _refuse_bomb(source, sum(member.file_size for member in members))
+                yield [(member.filename, partial(read_member, archive, member)) for member in members]
     except FileNotFoundError:
         raise UserError(f"{source}: no such file or folder") from None
-    except (BadZipFile, zlib.error, EOFError) as error:
+    except BadZipFile as error:
         raise UserError(
             f"{source}: not a zip file, or one cut short or damaged ({error}); download or copy it anew"
         ) from None
     except (RuntimeError, OSError) as error:  # encrypted, packed in a way that zipfile lacks, or not to be read
         raise UserError(f"{source}: cannot be read ({error}); unpack it yourself and give the folder") from None
+
+
+def _refuse_bomb(source: Path, unpacked: int) -> None:
+    """Members may share their bytes, so that few of them fill a disk; no zip makes PNGs much smaller."""
+    if unpacked > MOST_TIMES * source.stat().st_size:
+        raise UserError(
+            f"{source}: refused, its PNGs would take {unpacked:,} bytes, more than {MOST_TIMES} times the zip. "
+            "If they are cells all the same, unpack it yourself and give the folder"
+        )
 
 
 def _by_name(files: Iterable[tuple[str, _Read]]) -> dict[str, list[_Read]]:

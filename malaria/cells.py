@@ -8,6 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from malaria.outs import map_cells, reading
+
 
 class CellFile:
     """The (N, size, size, 3) uint8 cells of a .npy file, indexed as a tensor is: rows are read when asked for.
@@ -18,8 +20,8 @@ class CellFile:
 
     device = torch.device("cpu")
 
-    def __init__(self, path: Path) -> None:
-        mapped = np.load(path, mmap_mode="r")  # for the header, and the check that the file is as long as it says
+    def __init__(self, path: Path, rows: int | None = None) -> None:
+        mapped = map_cells(path, rows)  # for the header, and the check that the file is as long as it says
         self.shape, self._start, self._bytes = mapped.shape, mapped.offset, mapped[0].nbytes
         self._file = path.open("rb", buffering=0)
 
@@ -44,15 +46,16 @@ class Cells:
     rows: dict[str, Tensor]
 
 
-def load_cells(path: Path, split: pd.DataFrame, device: torch.device) -> Cells:
+def load_cells(path: Path, split: pd.DataFrame, device: torch.device, size: int | None = None) -> Cells:
     """The cells of a cells.npy, whose rows are those of split.csv: left in the file on the CPU, whole on a GPU.
 
     Raises:
-        ValueError: the two are not of the same length.
+        UserError: it is damaged, the two are not of the same length, or the cells not of the size that a model wants.
     """
-    pixels = CellFile(path)
-    if len(pixels) != len(split):
-        raise ValueError(f"{path} has {len(pixels)} cells and split.csv {len(split)}: run dvc repro preprocess")
+    pixels = CellFile(path, len(split))
+    with reading(path):
+        if size and pixels.shape[1] != size:
+            raise ValueError(f"its cells have {pixels.shape[1]} px, and the model was trained on {size}")
     labels = torch.tensor(split.label.to_numpy(), dtype=torch.float32, device=device)
     rows = {name: torch.tensor(np.flatnonzero(split.split == name), device=device) for name in split.split.unique()}
     return Cells(pixels if device.type == "cpu" else torch.from_numpy(np.load(path)).to(device), labels, rows)

@@ -8,8 +8,10 @@ import pandas as pd
 
 from malaria.compare import Run
 from malaria.errors import UserError
+from malaria.outs import check_table
 
 WORKSPACE = "workspace"
+COLUMNS = ("name", "patient", "label", "split", "probability")  # of predictions.csv, that are compared
 
 
 def read_run(revision: str) -> Run:
@@ -25,13 +27,13 @@ def read_run(revision: str) -> Run:
     rev = None if revision == WORKSPACE else revision
     try:
         with dvc.api.open("data/predictions.csv", rev=rev) as file:
-            predictions = pd.read_csv(file)
+            check_table(predictions := pd.read_csv(file), COLUMNS)
         with dvc.api.open("models/model.json", rev=rev) as file:
             threshold = json.load(file)["threshold"]
         params = _flatten(dvc.api.params_show("params.yaml", rev=rev))
     except RevError:
         raise UserError(f"{revision}: no such revision; `dvc exp list` and `git log` name those there are") from None
-    except (DvcException, FileNotFoundError) as error:
+    except (DvcException, FileNotFoundError, ValueError, KeyError) as error:
         raise UserError(
             f"{revision}: its predictions cannot be read: {error}\n"
             "If it ran elsewhere, `dvc fetch` or `dvc exp pull` brings them; if it never ran, run it: `dvc repro`."

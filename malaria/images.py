@@ -1,8 +1,11 @@
 """From image files to squares of pixels: the one place where a cell is decoded and resized."""
 
+import hashlib
 import io
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,6 +17,7 @@ from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from malaria.processes import start_pool
 
 Pixels = npt.NDArray[np.uint8]
+Hashes = npt.NDArray[np.uint64]
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # that are tried; Pillow knows more, some of them programs in disguise
 MOST_PIXELS = 20_000_000  # of an image; a crop has some 20,000, a whole photograph of a smear 16 million
@@ -43,6 +47,8 @@ def read_image(data: bytes) -> Image.Image:
             if (pages := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":  # a camera's, with a preview
                 raise ValueError(f"it has {pages} pages; give one cell a file")
             image.load()
+            if image.format == "PNG":
+                _check_png(data)
             return image
     except Image.DecompressionBombError:  # even more of them
         raise ValueError("its pixels are too many; give crops of one cell each") from None
@@ -52,6 +58,17 @@ def read_image(data: bytes) -> Image.Image:
         raise
     except Exception as error:  # whatever a decoder raises on rubbish
         raise ValueError(f"cannot be decoded: {error}") from None
+
+
+def _check_png(data: bytes) -> None:
+    """Refuse a PNG whose chunks are not as they were written: Pillow passes over the sums of the pixels'."""
+    at, kind = len(b"\x89PNG\r\n\x1a\n"), b""
+    while kind != b"IEND" and at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 8 + length
+        if kind[:1].isupper() and data[end : end + 4] != zlib.crc32(data[at + 4 : end]).to_bytes(4):
+            raise ValueError(f"a damaged PNG: wrong CRC of its {kind.decode('latin-1')}")
+        at = end + 4
 
 
 def to_square(image: Image.Image, size: int, fit: str) -> Pixels:
@@ -98,14 +115,27 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def decode_archive(archive: Path, names: Sequence[str], out: Path, size: int, fit: str, workers: int) -> Iterator[int]:
-    """Decode the named images of a zip into out, uint8 (len(names), size, size, 3); yields how many each step did.
+def is_blank(cell: Pixels) -> bool:
+    """Whether all of a cell (size, size, 3) that is not black has one colour, as in no picture of a cell."""
+    return all(_has_one_color(part) for part in (cell[len(cell) // 2], cell))  # of most the middle row says no
 
-    Each task opens its own rows of the map and lets go of them, so memory does not grow with the number of images.
+
+def _has_one_color(pixels: Pixels) -> bool:
+    lit = pixels[pixels.any(-1)]
+    return bool((lit == lit[:1]).all())
+
+
+def decode_archive(
+    archive: Path, names: Sequence[str], out: Path, size: int, fit: str, workers: int
+) -> Iterator[Hashes]:
+    """Decode the named images of a zip into out, uint8 (len(names), size, size, 3).
+
+    Yields a hash of each cell's pixels in out, in their order, as many as each step did. Each task opens its own rows
+    of the map and lets go of them, so memory does not grow with the images, but for the 8 bytes of their hashes.
 
     Raises:
         OSError: there is no room for it on the disk.
-        ValueError: after all were tried, naming every image that could not be read; out is then not whole.
+        ValueError: after all were tried, naming every image that could not be read or is blank; out is then not whole.
     """
     np.lib.format.open_memmap(out, mode="w+", dtype=np.uint8, shape=(len(names), size, size, 3))
     _reserve(out)
@@ -114,11 +144,19 @@ def decode_archive(archive: Path, names: Sequence[str], out: Path, size: int, fi
     broken: list[str] = []
     with start_pool(workers) as pool:
         decode = partial(_decode_rows, archive, out, size, fit)
-        for chunk, complaints in zip(chunks, pool.map(decode, starts, chunks), strict=True):
+        for hashes, complaints in pool.map(decode, starts, chunks):
             broken += complaints
-            yield len(chunk)
+            yield hashes
     if broken:
-        raise ValueError("\n".join([f"{len(broken)} of the images in {archive} cannot be read:", *broken]))
+        raise ValueError(
+            "\n".join(
+                [
+                    f"{len(broken)} of the images in {archive} are no cells that can be read:",
+                    *broken,
+                    "Put right or leave out these in what it was made from, and run `uv run dvc repro -f download`",
+                ]
+            )
+        )
 
 
 def _reserve(path: Path) -> None:
@@ -128,18 +166,25 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _decode_rows(archive: Path, out: Path, size: int, fit: str, start: int, names: Sequence[str]) -> list[str]:
-    """Fill the rows from start on; returns one line for each image that cannot be read."""
+def _decode_rows(
+    archive: Path, out: Path, size: int, fit: str, start: int, names: Sequence[str]
+) -> tuple[Hashes, list[str]]:
+    """Fill the rows from start on; returns their hashes, and one line for each image that is no cell."""
     pixels = np.load(out, mmap_mode="r+")
+    hashes = np.zeros(len(names), np.uint64)
     broken = []
-    for row, name in enumerate(names, start):
+    for row, name in enumerate(names):
         try:
-            pixels[row] = decode(opened(archive).read(name), size, fit)
+            cell = decode(opened(archive).read(name), size, fit)
+            if is_blank(cell):
+                raise ValueError("all of it has one colour, so there is no cell in it")
+            pixels[start + row] = cell
+            hashes[row] = int.from_bytes(hashlib.blake2b(cell.tobytes(), digest_size=8).digest())
         except MemoryError:
             raise
         except Exception as error:  # whatever zipfile raises on rubbish: the run goes on and ends with the whole list
             broken.append(f"  {name}: {error}")
-    return broken
+    return hashes, broken
 
 
 def opened(archive: Path) -> zipfile.ZipFile:

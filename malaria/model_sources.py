@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
 
 from malaria.cells import to_floats
 from malaria.classifier import Classifier
@@ -101,7 +100,7 @@ def _read_folder(folder: Path, name: str) -> tuple[Scorer, ModelCard]:
         raise UserError(
             f"{name}: no {Path(error.filename or WEIGHTS).name} in it, so no model: {HOW_TO_GET_ONE}"
         ) from None
-    except (ValueError, SafetensorError, RuntimeError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise UserError(f"{name}: no whole model, or one of another version: {error}\n{HOW_TO_GET_ONE}") from None
     if not recipe.model_dump().items() <= card.model_dump().items():
         raise UserError(f"{name}: {CARD} is not of the weights beside it; get both anew: {HOW_TO_GET_ONE}")

@@ -10,14 +10,24 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from malaria.images import Pixels, opened, to_square
+from malaria.outs import reading
 
 LARGEST = 128  # px, the longer side of a picture on the page
 _HEAT = mpl.colormaps["plasma"]
 
 
 def read_cells(archive: Path, names: list[str]) -> list[Image.Image]:
-    """Some cells as they came, RGB."""
-    return [Image.open(io.BytesIO(opened(archive).read(name))).convert("RGB") for name in names]
+    """Some cells as they came, RGB.
+
+    Raises:
+        UserError: the archive is damaged, or has not all of them; naming what mends it.
+    """
+    with reading(archive):
+        try:
+            pngs = [opened(archive).read(name) for name in names]
+        except KeyError as error:
+            raise ValueError(error.args[0]) from None
+    return [Image.open(io.BytesIO(png)).convert("RGB") for png in pngs]
 
 
 def shrink(image: Image.Image) -> Image.Image:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from malaria.images import opened
+from malaria.zips import read_file, read_member
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 
@@ -34,8 +35,11 @@ class Source:
             raise ValueError(self.problem)
         try:
             if self.member is None:
-                return Path(self.path).read_bytes()
-            return opened(Path(self.path)).read(self.member)
+                return read_file(Path(self.path))
+            archive = opened(Path(self.path))
+            return read_member(archive, archive.getinfo(self.member))
+        except ValueError:
+            raise
         except OSError as error:
             raise ValueError(error.strerror or str(error)) from None
         except Exception as error:  # whatever zipfile raises on a broken or encrypted member

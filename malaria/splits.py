@@ -9,9 +9,19 @@ def describe_cells(cells: list[str]) -> pd.DataFrame:
     """A table of the cells, sorted by name: name, label (0 or 1), patient, smear.
 
     Raises:
-        ValueError: naming the first cell whose name says no class, patient or smear.
+        ValueError: naming the first cell whose name says no class, patient or smear, and counting them.
     """
-    rows = [(name, names.label(name), names.patient(name), names.smear(name)) for name in sorted(cells)]
+    rows, wrong = [], []
+    for name in sorted(cells):
+        try:
+            rows.append((name, names.label(name), names.patient(name), names.smear(name)))
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError(
+            f"{wrong[0]} ({len(wrong)} of {len(cells)} names are not such). "
+            "Rename the files that it was made from, and run `uv run dvc repro -f download`"
+        )
     return pd.DataFrame(rows, columns=["name", "label", "patient", "smear"])
 
 
@@ -52,7 +62,7 @@ def _pick_fold(cells: pd.DataFrame, by: str, folds: int, fold: int, seed: int) -
         if units < folds:
             raise ValueError(
                 f"cannot deal the {units} {by}s with {word} cells into {folds} parts: "
-                "lower split.folds or raise split.val"
+                + ("lower split.folds or raise split.val" if units > 1 else f"there must be cells of more {by}s")
             )
     if by == "patient":
         pairs = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(cells, cells.label, cells.patient)

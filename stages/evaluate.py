@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PREDICTIONS = Path("data/predictions.csv")
+WEIGHTS = Path("models/model.safetensors")
 
 
 def main() -> None:
@@ -66,7 +67,6 @@ def main() -> None:
 
 def predict(tta: bool) -> "tuple[pd.DataFrame, dict[str, Any]]":
     """The rows of predictions.csv, and what model.json says of the model that made them."""
-    import pandas as pd
     import torch
 
     from malaria import compute
@@ -77,14 +77,16 @@ def predict(tta: bool) -> "tuple[pd.DataFrame, dict[str, Any]]":
     from malaria.model_card import count_macs
     from malaria.model_files import load_weights
     from malaria.models import count_weights
+    from malaria.outs import SPLIT_COLUMNS, read_table, reading
     from malaria.traits import compare_with_training
     from malaria.views import EightViews
 
     device = compute.pick_device()
     compute.prepare(seed=0)
-    split = pd.read_csv("data/split.csv")
-    cells = load_cells(Path("data/cells.npy"), split, device)
-    model, recipe = load_weights(Path("models/model.safetensors"))
+    split = read_table(Path("data/split.csv"), SPLIT_COLUMNS)
+    with reading(WEIGHTS):
+        model, recipe = load_weights(WEIGHTS)
+    cells = load_cells(Path("data/cells.npy"), split, device, recipe.size)
     cost = {"weights": count_weights(model), "macs": count_macs(model, recipe.size)}
     model.to(device)
 

@@ -10,11 +10,12 @@ Writes:   data/examples.csv: the cells that the report shows, kind,name,patient,
 Tuned by: train.augment.
 """
 
-import json
 from pathlib import Path
 
 from malaria.params import load_params
 from malaria.stage import run
+
+WEIGHTS, CARD = Path("models/model.safetensors"), Path("models/model.json")
 
 
 def main() -> None:
@@ -32,15 +33,21 @@ def main() -> None:
     from malaria.files import write_array, write_csv
     from malaria.grad_cam import draw_evidence
     from malaria.model_files import load_weights
+    from malaria.outs import PREDICTION_COLUMNS, SPLIT_COLUMNS, read_json, read_table, reading
 
     device = compute.pick_device()
     compute.prepare(seed=0)
-    split, predictions = pd.read_csv("data/split.csv"), pd.read_csv("data/predictions.csv")
-    pixels = load_cells(Path("data/cells.npy"), split, device).pixels
+    split = read_table(Path("data/split.csv"), SPLIT_COLUMNS)
+    predictions = read_table(Path("data/predictions.csv"), PREDICTION_COLUMNS)
+    card = read_json(CARD, ("threshold", "evidence_peak"))
+    with reading(WEIGHTS):
+        model, recipe = load_weights(WEIGHTS)
+    with reading(CARD):
+        if not recipe.model_dump(mode="json").items() <= card.items():
+            raise ValueError(f"it is not of the weights in {WEIGHTS}")
+    pixels = load_cells(Path("data/cells.npy"), split, device, recipe.size).pixels
     rows = pd.Series(split.index, index=split.name)
-    model, recipe = load_weights(Path("models/model.safetensors"))
     model.to(device)
-    card = json.loads(Path("models/model.json").read_text("utf-8"))
 
     examples = choose_examples(predictions, card["threshold"])
     shown = pixels[torch.tensor(rows[examples.name].to_numpy(), device=device)]

@@ -9,7 +9,10 @@ Tuned by: preprocess.* in params.yaml.
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from malaria.archive import cell_names
+from malaria.duplicates import explain_copies, find_copies, refuse_contradictions
 from malaria.errors import UserError
 from malaria.images import decode_archive
 from malaria.machine import count_cores
@@ -18,22 +21,29 @@ from malaria.progress import progress
 from malaria.stage import run
 
 
-def preprocess(archive: Path, names: Sequence[str], out: Path, params: Preprocess) -> None:
+def preprocess(archive: Path, names: Sequence[str], out: Path, params: Preprocess) -> str:
     """Write the named cells of the archive to out, which is there only when all of them could be read.
 
+    Returns what is to be said of cells that are copies of others under their own label.
+
     Raises:
-        UserError: naming every image that could not.
+        UserError: naming every image that could not be read, or that is in both classes, pixel for pixel.
     """
     unfinished = out.with_name(out.name + ".tmp")
+    hashes = []
     try:
         with progress(len(names), "decoding", "cell") as bar:
-            for done in decode_archive(archive, names, unfinished, params.size, params.fit, count_cores()):
-                bar.update(done)
+            for some in decode_archive(archive, names, unfinished, params.size, params.fit, count_cores()):
+                hashes.append(some)
+                bar.update(len(some))
+        copies = find_copies(np.concatenate(hashes), np.load(unfinished, mmap_mode="r"))
+        refuse_contradictions(archive, names, copies)
         unfinished.replace(out)
     except ValueError as error:
         raise UserError(str(error)) from None
     finally:
         unfinished.unlink(missing_ok=True)
+    return explain_copies(names, copies)
 
 
 def main() -> None:
@@ -41,8 +51,8 @@ def main() -> None:
     params = load_params().preprocess
     archive, out = Path("data/cells.zip"), Path("data/cells.npy")
     names = cell_names(archive)
-    preprocess(archive, names, out, params)
-    print(f"{out}: {len(names)} cells of {params.size} x {params.size} px, {out.stat().st_size / 1e6:.0f} MB")
+    copies = preprocess(archive, names, out, params)
+    print(f"{out}: {len(names)} cells of {params.size} x {params.size} px, {out.stat().st_size / 1e6:.0f} MB{copies}")
 
 
 if __name__ == "__main__":

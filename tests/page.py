@@ -45,6 +45,7 @@ def make_content(predictions: pd.DataFrame, split: pd.DataFrame, archive: Path) 
         "card": CARD,
         "figures": figures,
         "splits": summarise_split(split),
+        "audit": {"near_duplicates": 1, "across_splits": 0, "across_labels": 0},
         "training": {"best_epoch": 2, "hardware": "8086"},
         "cost": report.find_cost(timings, "small_resnet", 64),
         "tables": {name: table.to_dict("records") for name, table in tables.items()},

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from malaria.cells import CellFile, load_cells
+from malaria.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -32,10 +33,12 @@ def test_each_split_has_its_rows_and_labels(tmp_path: Path) -> None:
 def test_a_file_of_another_length_or_cut_short_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cells.npy"
     np.save(path, np.zeros((4, 2, 2, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"has 4 cells and split.csv 1: run dvc repro preprocess"):
+    with pytest.raises(UserError, match=r"cells\.npy: .*it has 4 cells and data/split\.csv 1.*`uv run dvc repro`"):
         load_cells(path, pd.DataFrame({"label": [0], "split": ["test"]}), CPU)
+    with pytest.raises(UserError, match=r"its cells have 2 px, and the model was trained on 3"):
+        load_cells(path, pd.DataFrame({"label": [0] * 4, "split": ["test"] * 4}), CPU, 3)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="mmap length is greater than file size"):
+    with pytest.raises(UserError, match="mmap length is greater than file size"):
         CellFile(path)
 
 

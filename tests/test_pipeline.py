@@ -86,13 +86,13 @@ def test_what_has_run_before_is_never_run_again_even_without_the_lock(scratch: S
 
 def test_another_fold_decodes_nothing_again(scratch: Scratch) -> None:
     output = scratch.run("uv run dvc exp run -S split.fold=1 -S train.arch=simple_cnn")
-    assert stages_run(output) == ["split", "train", "evaluate", "explain", "report"]
+    assert stages_run(output) == ["split", "audit", "train", "evaluate", "explain", "report"]
     scratch.run("git restore . && uv run dvc checkout")
 
 
 def test_another_size_decodes_all_cells_again(scratch: Scratch) -> None:
     output = scratch.run("uv run dvc exp run -S preprocess.size=48")
-    assert stages_run(output) == ["preprocess", "train", "evaluate", "explain", "report"]
+    assert stages_run(output) == ["preprocess", "audit", "train", "evaluate", "explain", "report"]
     assert np.load(scratch.path / "data/cells.npy", mmap_mode="r").shape[1:] == (48, 48, 3)
     scratch.run("git restore . && uv run dvc checkout")
 
@@ -115,7 +115,9 @@ def test_a_clean_clone_says_whether_the_lock_is_current(scratch: Scratch, tmp_pa
     assert "train" in scratch.run(clone + stale, status=255)
 
 
-@pytest.mark.parametrize(("stage", "needed"), [("split", "pandas"), ("preprocess", "PIL.Image"), ("report", "jinja2")])
+@pytest.mark.parametrize(
+    ("stage", "needed"), [("split", "pandas"), ("preprocess", "PIL.Image"), ("audit", "numpy"), ("report", "jinja2")]
+)
 def test_a_stage_that_runs_no_network_does_not_wait_for_torch(stage: str, needed: str, scratch: Scratch) -> None:
     imported = re.findall(r"^import time: .*\| +(\S+)$", scratch.run(f"python -X importtime -m stages.{stage}"), re.M)
     assert needed in imported

@@ -49,7 +49,7 @@ def test_the_commands_typed_in_order_do_what_they_say(scratch: Scratch) -> None:
     assert scratch.run("git diff") == ""
 
     real = scratch.run(repro)
-    assert stages_run(real) == ["download", "split", "preprocess", "train", "evaluate", "explain", "report"]
+    assert stages_run(real) == ["download", "split", "preprocess", "audit", "train", "evaluate", "explain", "report"]
     assert "The report is at file://" in real
     scratch.run("git add . && git commit -qm 'the real run'")
 

@@ -16,6 +16,7 @@ from malaria.images import Pixels, decode
 from malaria.metrics import Array
 from malaria.model_card import ModelCard
 from malaria.model_sources import as_classifier, load_model, load_scorer
+from malaria.outs import read_table
 from malaria.synthetic import draw_cells
 
 CELLS, SPLIT = Path("data/cells.npy"), Path("data/split.csv")
@@ -80,12 +81,11 @@ def read_split(card: ModelCard, name: str, most: int | None = None) -> tuple[Pix
     """Cells of a split, (N, size, size, 3), and their labels; some at random if there are more than `most`.
 
     Raises:
-        UserError: they are not here, or not of the size that the model takes.
+        UserError: they are not here, are damaged, or not of the size that the model takes.
     """
-    try:
-        table, file = pd.read_csv(SPLIT), CellFile(CELLS)
-    except OSError:
-        raise UserError(f"{CELLS} and {SPLIT} are not here: `uv run dvc pull {CELLS} {SPLIT}` or `dvc repro`") from None
+    if not (SPLIT.exists() and CELLS.exists()):
+        raise UserError(f"{CELLS} and {SPLIT} are not here: `uv run dvc pull {CELLS} {SPLIT}` or `dvc repro`")
+    table, file = read_table(SPLIT, ("label", "split")), CellFile(CELLS)
     if file.shape[1] != card.size:
         raise UserError(f"{CELLS} is of {file.shape[1]} px and the model of {card.size}")
     rows = table[table.split == name]
