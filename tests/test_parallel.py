@@ -109,7 +109,7 @@ def test_a_killed_process_ends_the_stage_and_the_others(scratch: Scratch) -> Non
         ({"devices: 1": "devices: 99"}, "train.devices=99: this machine has"),
         pytest.param(
             {"devices: 1": "devices: 2", "batch_size: 32": "batch_size: 33"},
-            "train.batch_size=33 cannot be shared by 2",
+            "train.batch_size=33 cannot be shared by train.devices=2",
             marks=two_cores,
         ),
     ],
