@@ -7,13 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from scratch import Repository, Scratch
+from scratch import Repository, Scratch, leftovers, wait_for
 from servers import free_port
 
 from malaria import parallel
@@ -22,6 +21,7 @@ from malaria.machine import count_cores
 two_cores = pytest.mark.skipif(count_cores() < 2, reason="two processes take two cores")
 
 TRAIN = "python -m stages.train"
+LOSSES = "metrics/train/plots/metrics/val/loss.tsv"
 # no batch norm, which sees half a batch, and no Adam, which makes a step of any rounding error
 PLAIN = {
     "arch: small_resnet": "arch: simple_cnn",
@@ -81,7 +81,7 @@ def test_two_machines_train_together_and_one_of_them_writes(scratch: Scratch, tm
     assert [node.returncode for node in nodes] == [0, 0]
     writer, other = sorted((scratch.path, tmp_path / "second"), key=lambda path: not (path / "models").exists())
     assert not (other / "models/model.safetensors").exists()
-    assert len((writer / "metrics/train/plots/metrics/val/loss.tsv").read_text().splitlines()) == 1 + 2
+    assert len((writer / LOSSES).read_text().splitlines()) == 1 + 2
     assert json.loads((writer / "metrics/train/metrics.json").read_text())["hardware"].endswith(", 2 processes")
     assert "".join(outputs).count("2 processes") == 1
     Repository(writer).run("python -m stages.evaluate")
@@ -92,7 +92,7 @@ def test_a_killed_process_ends_the_stage_and_the_others(scratch: Scratch) -> Non
     scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 1000 "})
     command = [sys.executable, "-m", "stages.train"]
     with subprocess.Popen(command, cwd=scratch.path, stderr=subprocess.PIPE, text=True) as training:
-        _wait_for(scratch.path / "metrics/train/plots/metrics/val/loss.tsv")
+        wait_for((scratch.path / LOSSES).exists)
         workers = _children(training.pid)
         os.kill(workers[1], signal.SIGKILL)
         _, error = training.communicate(timeout=60)
@@ -101,6 +101,24 @@ def test_a_killed_process_ends_the_stage_and_the_others(scratch: Scratch) -> Non
     assert "Traceback" not in error
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
     assert not (scratch.path / "models/model.safetensors").exists()
+
+
+@two_cores
+def test_two_processes_go_on_where_they_were_broken_off(scratch: Scratch) -> None:
+    scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 25 "})
+    scratch.run(TRAIN)
+    whole, _ = _result(scratch)
+    (scratch.path / "models/model.safetensors").unlink()
+    (scratch.path / LOSSES).unlink()
+    with scratch.start(TRAIN) as training:
+        wait_for(lambda: _lines(scratch.path / LOSSES) > 3)
+        os.killpg(training.pid, signal.SIGKILL)
+    wait_for(lambda: not scratch.processes("stages.train"))
+    assert "going on after epoch" in scratch.run(TRAIN)
+    assert {name: part.tolist() for name, part in _result(scratch)[0].items()} == {
+        name: part.tolist() for name, part in whole.items()
+    }
+    assert leftovers(scratch) == []
 
 
 @pytest.mark.parametrize(
@@ -126,11 +144,8 @@ def _result(scratch: Scratch) -> tuple[dict[str, torch.Tensor], dict[str, dict[s
     return weights, json.loads(scratch.read("metrics/train/metrics.json"))
 
 
-def _wait_for(path: Path, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, f"no {path}"
-        time.sleep(0.1)
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 def _children(pid: int) -> list[int]:
