@@ -21,10 +21,14 @@ def pick_device() -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """What a reader should know of the hardware: "2 cores of AMD EPYC 9B14", or the name of the GPU."""
+    """What a reader should know of the hardware: "2 cores of AMD EPYC 9B14", or the name of the GPU.
+
+    Where OMP_NUM_THREADS asks for another number, that too: on it the last bits of the weights depend.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{count_cores()} cores of {_name_processor()}"
+    threads = count_threads() * _processes()
+    return f"{'' if threads == count_cores() else f'{threads} threads on '}{count_cores()} cores of {_name_processor()}"
 
 
 def _name_processor() -> str:
@@ -49,10 +53,25 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+def count_threads() -> int:
+    """Threads of this process: as many as OMP_NUM_THREADS asks for, else one a core that we may use.
+
+    Processes that torchrun has started here divide the cores among them; it sets OMP_NUM_THREADS to 1, unasked.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if _processes() == 1 and asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    return max(1, count_cores() // _processes())
+
+
+def _processes() -> int:
+    """How many torchrun has started on this machine, or this one."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
 def prepare(seed: int) -> None:
     """Make torch ready: all the cores we may use, memory that is kept, the same bits from the same seed."""
-    # processes that torchrun has started here divide the cores among them
-    torch.set_num_threads(max(1, count_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    torch.set_num_threads(count_threads())
     _keep_memory()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses to be deterministic
     torch.manual_seed(seed)

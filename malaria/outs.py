@@ -101,11 +101,14 @@ def read_array(path: Path, mapped: bool = False) -> Any:
 
     with reading(path):
         try:
-            return np.load(path, mmap_mode="r" if mapped else None)
+            array = np.load(path, mmap_mode="r" if mapped else None)
         except FileNotFoundError:
             raise
         except Exception as error:  # a flipped bit of the header may make anything of it
             raise ValueError(f"no whole NumPy array ({error})") from None
+        if not isinstance(array, np.ndarray):
+            raise ValueError("no NumPy array, but a zip")
+    return array
 
 
 def map_cells(path: Path, rows: int | None = None) -> "Mapped":

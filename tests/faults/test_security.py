@@ -188,7 +188,7 @@ def lay(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[Pa
 
 def test_a_pickle_in_place_of_the_cells(lay: Callable[[Path], Path], tmp_path: Path, survived: Survived) -> None:
     path = lay(tmp_path / "cells.npy")
-    with pytest.raises((ValueError, AttributeError, UserError)) as refused:
+    with pytest.raises(UserError) as refused:
         load_cells(path, pd.DataFrame({"split": ["train"], "label": [1]}), torch.device("cpu"))
     survived("a pickle in place of data/cells.npy", "five formats that run code when read", str(refused.value))
 
