@@ -3,8 +3,8 @@
 Nearly the same is told by a difference hash (dHash): the cell as 16 rows of 17 greys, and a bit for each grey that is
 brighter than the one before it. It stays nearly as it was when a picture is saved as JPEG, resized or made brighter.
 The limit was set by NLM's cells: of their 380 million pairs none differs in fewer than 18 of the 256 bits, while of
-copies of a cell as JPEG of quality 95, of half or twice its size, 10 % brighter or with noise of 2 in 255 some 95 %
-differ in LIMIT or fewer. A shorter hash does not do: of 64 bits, 29 pairs of cells agree in all, 27 of two patients.
+copies of a cell as JPEG of quality 95, of half or 1.5 times its size, 10 % brighter or with noise of 2 in 255 at least
+96 % differ in LIMIT or fewer. A shorter hash does not do: 29 pairs agree in all of 64 bits, 27 of them strangers.
 
 What it does not find is a cell that was photographed twice: in two pictures of one field of a smear, it differs in 25
 to 60 bits, as thousands of pairs of strangers do. NLM's data has dozens of these, all within a patient, which a split
