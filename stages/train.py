@@ -45,13 +45,12 @@ def main() -> None:
 
 def train(params: Params, device: "torch.device") -> None:
     """Train and write; of several processes the first one writes."""
-    import pandas as pd
-
     from malaria import compute, parallel
     from malaria.cells import load_cells
     from malaria.checkpoint import Checkpoint
     from malaria.model_files import build_network, make_recipe, save_weights
     from malaria.models import count_weights
+    from malaria.outs import SPLIT_COLUMNS, read_table
     from malaria.pretrained import load_pretrained
     from malaria.training import train_epochs
 
@@ -60,7 +59,7 @@ def train(params: Params, device: "torch.device") -> None:
     recipe = make_recipe(params.train, params.preprocess, precision)
     pretrained = load_pretrained(params.train.arch, params.train.weights) if params.train.pretrained else None
     model = build_network(recipe, pretrained).to(device)
-    cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
+    cells = load_cells(Path("data/cells.npy"), read_table(Path("data/split.csv"), SPLIT_COLUMNS), device, recipe.size)
     shared = f", {parallel.world_size()} processes" if parallel.world_size() > 1 else ""
     hardware = compute.describe_device(device) + shared
     checkpoint = Checkpoint(CHECKPOINT, find_key(params, recipe, hardware))
