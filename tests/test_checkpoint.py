@@ -18,6 +18,7 @@ from malaria.training import Figures, train_epochs
 @pytest.fixture(autouse=True)
 def _deterministic() -> Iterator[None]:
     prepare(0)
+    torch.set_num_threads(1)  # two that spin beside another test's get nowhere
     yield
     torch.use_deterministic_algorithms(False)
 
@@ -51,10 +52,10 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
     ],
 )
 def test_the_bits_are_those_of_an_unbroken_training(changes: dict[str, object], tmp_path: Path) -> None:
-    params = with_params(**QUICK | {"epochs": 4} | changes)
+    params = with_params(**QUICK | {"epochs": 3} | changes)
     weights, figures = run(params, None)
     checkpoint = Checkpoint(tmp_path / "state.safetensors", "key")
-    for broken_after in (1, 2, 3):
+    for broken_after in (1, 2):
         assert run(params, checkpoint, broken_after)[1] == figures[:broken_after]
         torch.manual_seed(99)  # another process has its own
     resumed, all_figures = run(params, checkpoint)

@@ -124,7 +124,7 @@ def test_two_processes_go_on_where_they_were_broken_off(scratch: Scratch) -> Non
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"devices: 1": "devices: 99"}, "train.devices=99: this machine has"),
+        ({"devices: 1": "devices: 99", "batch_size: 32": "batch_size: 198"}, "train.devices=99: this machine has"),
         pytest.param(
             {"devices: 1": "devices: 2", "batch_size: 32": "batch_size: 33"},
             "train.batch_size=33 cannot be shared by train.devices=2",

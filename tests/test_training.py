@@ -23,6 +23,7 @@ QUICK = {"epochs": 2, "batch_size": 16, "augment": "full", "precision": "fp32"}
 @pytest.fixture(autouse=True)
 def _deterministic() -> Iterator[None]:
     prepare(0)
+    torch.set_num_threads(1)  # two that spin beside another test's get nowhere
     yield
     torch.use_deterministic_algorithms(False)
 

@@ -15,7 +15,7 @@ import pytest
 from fault_table import Survived
 from scratch import Repository, Scratch, leftovers, wait_for
 
-STAGES = "download", "split", "preprocess", "train", "evaluate", "explain", "report"
+STAGES = "download", "split", "preprocess", "audit", "train", "evaluate", "explain", "report"
 KILLS = 30  # of the slow test
 
 

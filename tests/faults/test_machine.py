@@ -21,10 +21,11 @@ FIRST = {
     "download": "data/cells.zip",
     "split": "data/split.csv",
     "preprocess": "data/cells.npy",
-    "train": "data/checkpoint.safetensors",
     "evaluate": "data/predictions.csv",
     "explain": "data/examples.csv",
     "report": "report/index.html",
+    "audit": "data/duplicates.csv",
+    "train": "data/checkpoint.safetensors",  # last, since dvclive begins its folder anew
 }
 
 
