@@ -1,5 +1,6 @@
-"""Drawn cells, and a browser, that the tests share."""
+"""Drawn cells, the pipeline run on them, and a browser, that the tests share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from browser import FOUND
 from fault_table import pytest_addoption, pytest_configure, survived  # noqa: F401 (hooks, and a fixture)
+from filelock import FileLock
 from nih_site import site  # noqa: F401 (a fixture)
+from scratch import Repository, Scratch
 
 from malaria.archive import write_archive
 from malaria.synthetic import draw_cells
@@ -30,6 +33,30 @@ def archive(drawn: list[tuple[str, bytes]], tmp_path_factory: pytest.TempPathFac
     path = tmp_path_factory.mktemp("drawn") / "cells.zip"
     write_archive(path, drawn)
     return path
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """All of it has run on drawn cells and is committed: to be read and copied, not to be changed.
+
+    The processes that share the tests share it too.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if run := os.environ.get("PYTEST_XDIST_TESTRUNUID"):
+        folder = folder.parent / run
+    with FileLock(f"{folder}.lock"):
+        if (folder / "ran/report/index.html").exists():
+            return Repository(folder / "ran")
+        scratch = Scratch(folder / "ran")
+        scratch.set_params({"source: nih ": "source: synthetic "})
+        scratch.run("dvc repro && git add . && git commit -qm ran")
+        return scratch
+
+
+@pytest.fixture
+def scratch(ran: Repository, tmp_path: Path) -> Repository:
+    """A copy of it, to be changed."""
+    return ran.copy(tmp_path / "scratch")
 
 
 @pytest.fixture(scope="module")

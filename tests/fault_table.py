@@ -1,7 +1,8 @@
 """The table of docs/RELIABILITY.md, from the tests that make it: `uv run pytest tests/faults -m "" --write-table`.
 
-Each test of tests/faults provokes a fault and, after its assertions, calls `survived` with what the user was told. The
-rows stand under the first line of the file's docstring; cases of one test, and its repetitions, are its tries.
+It writes the rows of the tests that run, and leaves those of others; one that fails has none. Each test of tests/faults
+provokes a fault and, after its assertions, calls `survived` with what the user was told. The rows stand under the first
+line of the file's docstring; cases of one test, and its repetitions, are its tries.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from malaria.markdown import publish, to_markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "RELIABILITY.md"
+ROWS = PAGE.parent / "results" / "faults.csv"
 ROW = "survived"  # the key under which a test's report carries its rows
 Survived = Callable[..., None]
 
@@ -37,34 +39,38 @@ def _one_line(message: str) -> str:
 
 
 class Table:
-    """Collects the rows of the tests that passed."""
+    """Collects the rows of the tests that passed, in place of those of the tests that ran."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, object]] = []
-        self.failed = False
+        self.ran: set[str] = set()
+        self.failed: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.failed |= report.failed
+        test = f"`{Path(report.location[0]).name}::{report.location[2].partition('[')[0]}`"
+        self.ran.add(test)
+        self.failed |= {test} if report.failed else set()
         if report.when == "teardown":  # the last of a test's three reports has all that it said
             self.rows += [row for key, row in report.user_properties if key == ROW]
 
     def pytest_sessionfinish(self) -> None:
-        if self.failed:
-            raise pytest.UsageError(f"{PAGE}: not written, since a test failed")
-        table = "\n\n".join(render(pd.DataFrame(self.rows)))
-        PAGE.write_text(publish("faults", table, PAGE.read_text("utf-8")), "utf-8")
+        before = pd.read_csv(ROWS) if ROWS.exists() else pd.DataFrame(columns=["heading", "test"])
+        rows = pd.concat([before[~before.test.isin(self.ran)], pd.DataFrame(self.rows)])
+        rows = rows[~rows.test.isin(self.failed)].sort_values(["heading", "test"], kind="stable")
+        rows.to_csv(ROWS, index=False)
+        PAGE.write_text(publish("faults", "\n\n".join(render(rows)), PAGE.read_text("utf-8")), "utf-8")
 
 
 def render(rows: pd.DataFrame) -> Iterator[str]:
     """A table a heading; a row a fault, with its tries added up and the first of its messages."""
     keys = ["fault", "provoked by", "test"]
-    for heading, part in rows.sort_values("heading", kind="stable").groupby("heading", sort=False):
+    for heading, part in rows.groupby("heading", sort=False):
         table = part.groupby(keys, sort=False).agg(tries=("tries", "sum"), message=("message", "first")).reset_index()
         yield f"### {heading}\n\n{to_markdown(table[['fault', 'provoked by', 'tries', 'message', 'test']])}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-table", action="store_true", help=f"write {PAGE.name} when all tests pass")
+    parser.addoption("--write-table", action="store_true", help=f"write what the tests that ran say into {PAGE.name}")
 
 
 def pytest_configure(config: pytest.Config) -> None:

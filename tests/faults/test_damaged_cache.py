@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fault_table import Survived
-from scratch import Scratch, stages_run
+from scratch import Repository, stages_run
 
 from malaria.outs import MEND
 
@@ -18,16 +18,15 @@ LOOK = "find .dvc/cache/files -type f -exec chmod u+w {} + -exec touch {} +"
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
-    """The first stages of the pipeline, run on drawn cells."""
-    scratch = Scratch(tmp_path_factory.mktemp("scratch") / "repository")
-    scratch.set_params({"source: nih ": "source: synthetic "})
-    scratch.run(f"{REPRO} && git add . && git commit -qm ran")
+def whole(ran: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """The pipeline, run on drawn cells, its cache linked into the workspace."""
+    scratch = ran.copy(tmp_path_factory.mktemp("scratch") / "repository")
+    scratch.run("rm -r data/*.* && dvc checkout -q")
     return scratch
 
 
 @pytest.fixture
-def scratch(whole: Scratch) -> Iterator[Scratch]:
+def scratch(whole: Repository) -> Iterator[Repository]:
     """The same, that must be as it was when the test is over."""
     before = contents(whole)
     yield whole
@@ -35,11 +34,11 @@ def scratch(whole: Scratch) -> Iterator[Scratch]:
     assert whole.run("git status --porcelain") == ""
 
 
-def contents(scratch: Scratch) -> dict[str, bytes]:
+def contents(scratch: Repository) -> dict[str, bytes]:
     return {name: (scratch.path / name).read_bytes() for name in OUTS}
 
 
-def in_cache(scratch: Scratch, name: str) -> Path:
+def in_cache(scratch: Repository, name: str) -> Path:
     md5 = hashlib.md5((scratch.path / name).read_bytes()).hexdigest()
     return scratch.path / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
 
@@ -58,7 +57,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_an_out_that_another_file_replaced(damage: str, scratch: Scratch, survived: Survived) -> None:
+def test_an_out_that_another_file_replaced(damage: str, scratch: Repository, survived: Survived) -> None:
     for name in OUTS:
         data = (scratch.path / name).read_bytes()
         (scratch.path / name).unlink()
@@ -71,7 +70,7 @@ def test_an_out_that_another_file_replaced(damage: str, scratch: Scratch, surviv
     survived(f"every out {damage}", "`dvc status` names them; `dvc repro` brings them back", "none: no stage runs")
 
 
-def test_a_stage_run_by_hand_says_what_mends_it(scratch: Scratch, survived: Survived) -> None:
+def test_a_stage_run_by_hand_says_what_mends_it(scratch: Repository, survived: Survived) -> None:
     (scratch.path / "data/cells.zip").unlink()
     (scratch.path / "data/cells.zip").write_text("junk")
     message = scratch.run("python -m stages.split", status=1)
@@ -83,7 +82,7 @@ def test_a_stage_run_by_hand_says_what_mends_it(scratch: Scratch, survived: Surv
     survived("an out damaged, its stage run by hand", "`python -m stages.split`, then what it says", message)
 
 
-def test_an_object_of_the_cache_that_was_written_to(scratch: Scratch, survived: Survived) -> None:
+def test_an_object_of_the_cache_that_was_written_to(scratch: Repository, survived: Survived) -> None:
     before = (scratch.path / "data/split.csv").read_bytes()
     cached = in_cache(scratch, "data/split.csv")
     (scratch.path / "data/split.csv").unlink()
@@ -103,7 +102,7 @@ def test_an_object_of_the_cache_that_was_written_to(scratch: Scratch, survived: 
     )
 
 
-def test_an_object_of_the_cache_that_rotted(scratch: Scratch, survived: Survived) -> None:
+def test_an_object_of_the_cache_that_rotted(scratch: Repository, survived: Survived) -> None:
     before = (scratch.path / "data/split.csv").read_bytes()
     cached = in_cache(scratch, "data/split.csv")
     (scratch.path / "data/split.csv").unlink()

@@ -16,24 +16,16 @@ from fault_table import Survived
 from scratch import Repository, Scratch, leftovers, wait_for
 
 STAGES = "download", "split", "preprocess", "audit", "train", "evaluate", "explain", "report"
+SOME = "preprocess", "train", "evaluate", "report"  # of the quick test
 KILLS = 30  # of the slow test
 
 
-@pytest.fixture(scope="module")
-def untouched(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+@pytest.fixture
+def untouched(tmp_path: Path) -> Scratch:
     """Nothing has run in it."""
-    scratch = Scratch(tmp_path_factory.mktemp("kills") / "untouched")
-    scratch.set_params({"source: nih ": "source: synthetic ", r"epochs: \d+ ": "epochs: 8 "})
+    scratch = Scratch(tmp_path / "untouched")
+    scratch.set_params({"source: nih ": "source: synthetic "})
     return scratch
-
-
-@pytest.fixture(scope="module")
-def clean(untouched: Scratch) -> tuple[str, float]:
-    """The lock of a clean run, and the seconds that it took."""
-    scratch = untouched.copy(untouched.path.parent / "clean")
-    start = time.monotonic()
-    scratch.run("dvc repro")
-    return scratch.read("dvc.lock"), time.monotonic() - start
 
 
 def kill(scratch: Repository, seconds: float, stage: str | None = None) -> str:
@@ -60,23 +52,25 @@ def check(scratch: Repository, lock: str) -> None:
         assert hashlib.md5(path.read_bytes()).hexdigest() == (path.parent.name + path.name).removesuffix(".dir")
 
 
-def test_a_kill_in_each_stage(untouched: Scratch, clean: tuple[str, float], tmp_path: Path, survived: Survived) -> None:
-    scratch, dice = untouched.copy(tmp_path / "scratch"), random.Random(0)
-    ran = [kill(scratch, dice.uniform(0.2, 2), stage) for stage in STAGES]
-    check(scratch, clean[0])
+def test_a_kill_in_each_stage(untouched: Scratch, ran: Repository, survived: Survived) -> None:
+    dice = random.Random(0)
+    killed = [kill(untouched, dice.uniform(0.2, 2), stage) for stage in SOME]
+    check(untouched, ran.read("dvc.lock"))
     provoked = "SIGKILL up to 2 s after each stage has begun, then `dvc repro`"
-    survived("killed in any stage", provoked, f"the lock of a clean run; killed: {', '.join(ran)}", len(ran))
+    survived("killed in any stage", provoked, f"the lock of a clean run; killed: {', '.join(killed)}", len(killed))
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments(
-    untouched: Scratch, clean: tuple[str, float], tmp_path: Path, survived: Survived
-) -> None:
-    (lock, seconds), dice, ran = clean, random.Random(1), []
-    while len(ran) < KILLS:
-        scratch = untouched.copy(tmp_path / f"scratch-{len(ran)}")
-        while len(ran) < KILLS and not (scratch.path / "report/index.html").exists():
-            ran.append(kill(scratch, dice.uniform(0, seconds)))
+def test_kills_at_random_moments(untouched: Scratch, tmp_path: Path, survived: Survived) -> None:
+    untouched.set_params({"epochs: 1 ": "epochs: 20 "})  # so that some come while it trains
+    clean, dice, killed = untouched.copy(tmp_path / "clean"), random.Random(1), list[str]()
+    start = time.monotonic()
+    clean.run("dvc repro")
+    seconds, lock = time.monotonic() - start, clean.read("dvc.lock")
+    while len(killed) < KILLS:
+        scratch = untouched.copy(tmp_path / f"scratch-{len(killed)}")
+        while len(killed) < KILLS and not (scratch.path / "report/index.html").exists():
+            killed.append(kill(scratch, dice.uniform(0, seconds)))
         check(scratch, lock)
-    counts = ", ".join(f"{name} {ran.count(name)}" for name in ("DVC", *STAGES))
+    counts = ", ".join(f"{name} {killed.count(name)}" for name in ("DVC", *STAGES))
     survived("killed at any moment", "SIGKILL at random, then `dvc repro`", f"the lock of a clean run; {counts}", KILLS)

@@ -5,22 +5,12 @@ from pathlib import Path
 
 import pytest
 from fault_table import Survived
-from scratch import Repository, Scratch, wait_for
+from scratch import Repository, wait_for
 
-LONG = {r"epochs: \d+ ": "epochs: 30 "}
-
-
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
-    """All of it has run and is committed."""
-    scratch = Scratch(tmp_path_factory.mktemp("two") / "scratch")
-    scratch.set_params({"source: nih ": "source: synthetic "})
-    scratch.run("dvc repro && git add . && git commit -qm ran")
-    return scratch
+LONG = {r"epochs: \d+ ": "epochs: 20 "}
 
 
-def test_two_repros_in_one_clone(scratch: Scratch, tmp_path: Path, survived: Survived) -> None:
-    scratch = scratch.copy(tmp_path / "scratch")
+def test_two_repros_in_one_clone(scratch: Repository, survived: Survived) -> None:
     scratch.set_params(LONG)
     with scratch.start("dvc repro train") as first:
         wait_for(lambda: bool(scratch.processes("stages.train")))
@@ -35,7 +25,7 @@ def test_two_repros_in_one_clone(scratch: Scratch, tmp_path: Path, survived: Sur
 
 
 @pytest.mark.slow
-def test_two_clones_share_a_cache_and_a_remote(scratch: Scratch, tmp_path: Path, survived: Survived) -> None:
+def test_two_clones_share_a_cache_and_a_remote(scratch: Repository, tmp_path: Path, survived: Survived) -> None:
     scratch.run(f"git clone -q --bare . '{tmp_path}/bare.git'")
     clones = [_clone(tmp_path, name) for name in ("one", "two", "three")]
     lines = "dvc exp run -n {0} -S train.seed={1} && git restore . && dvc exp push origin {0} && dvc push"
@@ -57,8 +47,7 @@ def _clone(folder: Path, name: str) -> Repository:
 
 
 @pytest.mark.slow
-def test_the_workspace_is_edited_while_the_queue_runs(scratch: Scratch, tmp_path: Path, survived: Survived) -> None:
-    scratch = scratch.copy(tmp_path / "scratch")
+def test_the_workspace_is_edited_while_the_queue_runs(scratch: Repository, survived: Survived) -> None:
     scratch.run("dvc exp run --queue -n queued -S train.epochs=3 && dvc queue start > /dev/null 2>&1")
     wait_for(lambda: "Running" in scratch.run("dvc queue status"))
     (training := scratch.path / "malaria/training.py").write_text("this is no Python\n")
