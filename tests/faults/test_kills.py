@@ -44,7 +44,7 @@ def kill(scratch: Repository, seconds: float, stage: str | None = None) -> str:
 
 
 def mend(scratch: Repository) -> None:
-    """DVC (3.67.1) writes this file in place: killed just then it leaves it empty, and then says that it is corrupted."""
+    """DVC (3.67.1) writes this file in place: killed just then it leaves it empty, and calls it corrupted."""
     locks = scratch.path / ".dvc/tmp/rwlock"
     if locks.exists() and not locks.read_text():
         locks.unlink()
