@@ -15,7 +15,7 @@ from torch import nn
 from malaria import compute
 from malaria.model_files import build_network, make_recipe
 from malaria.params import load_params
-from malaria.training import make_optimizer
+from malaria.trainer import make_optimizer
 
 TURNS = 25
 LAYOUTS = {"channels last": torch.channels_last, "channels first": torch.contiguous_format}

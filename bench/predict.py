@@ -16,21 +16,21 @@ from itertools import chain, repeat
 
 from malaria import load_model
 from malaria.compute import prepare
+from malaria.image_files import ImageFile, find_images
 from malaria.machine import count_cores
-from malaria.predict import decode_sources, predict_sources
-from malaria.sources import Source, find_images
+from malaria.predict import decode_files, predict_files
 
 CELLS = "data/cells.zip"
 TURNS, OVER = 3, 5
 
 
-def sources(times: int) -> Iterator[Source]:
+def files(times: int) -> Iterator[ImageFile]:
     return chain.from_iterable(find_images([path]) for path in repeat(CELLS, times))
 
 
 def decode(model: str, times: int) -> tuple[float, int]:
     began = time.perf_counter()
-    done = sum(len(part.names) for part in decode_sources(sources(times), 64, "stretch", count_cores()))
+    done = sum(len(part.names) for part in decode_files(files(times), 64, "stretch", count_cores()))
     return done / (time.perf_counter() - began), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -38,7 +38,7 @@ def predict(model: str, times: int) -> tuple[float, int]:
     prepare(0)
     classifier = load_model(model)
     began = time.perf_counter()
-    done = sum(len(table) for table, _ in predict_sources(sources(times), classifier, None, count_cores()))
+    done = sum(len(table) for table, _ in predict_files(files(times), classifier, None, count_cores()))
     return done / (time.perf_counter() - began), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

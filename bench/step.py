@@ -18,7 +18,7 @@ from malaria.augment import AUGMENTATIONS, augment
 from malaria.cells import load_cells, to_floats
 from malaria.model_files import build_network, make_recipe
 from malaria.params import load_params
-from malaria.training import Trainer
+from malaria.trainer import Trainer
 
 TURNS = 60
 

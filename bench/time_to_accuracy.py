@@ -32,7 +32,7 @@ from malaria.model_files import build_network, make_recipe
 from malaria.models import simple_cnn
 from malaria.params import Train, load_params
 from malaria.splits import assign_splits, describe_cells
-from malaria.training import Trainer
+from malaria.trainer import Trainer
 
 GOAL = 0.93
 MOST = 10  # epochs, of which neither should need so many

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from malaria import parallel
 from malaria.files import write_bytes
-from malaria.training import Trainer
+from malaria.trainer import Trainer
 
 
 def make_key(facts: Any, files: Iterable[Path]) -> str:

@@ -53,7 +53,7 @@ class Classifier:
     def decide(self, probability: Array, deviations: Array, threshold: float | None = None) -> pd.DataFrame:
         """The same of what `score` gave: another threshold needs no other look at the cells."""
         threshold = self.card.threshold if threshold is None else threshold
-        unlikeness, farthest = deviations.max(1), np.array(TRAITS)[deviations.argmax(1)]
+        unlikeness, farthest = deviations.max(1), np.array(list(TRAITS))[deviations.argmax(1)]
         return pd.DataFrame(
             {
                 "probability": probability.astype(float).round(6),

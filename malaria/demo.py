@@ -8,7 +8,6 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib.resources import files
 from itertools import count
 from typing import Any
@@ -22,10 +21,8 @@ from nicegui.events import GenericEventArguments, UploadEventArguments, ValueCha
 
 from malaria.classifier import Classifier
 from malaria.guard import Guard, own_names
-from malaria.images import read_image, to_rgb, to_square
-from malaria.metrics import Array
-from malaria.pictures import lay_over, shrink
-from malaria.report import POINTS, embed_image
+from malaria.judged import Cell, judge_files
+from malaria.report import POINTS
 from malaria.synthetic import draw_cells
 from malaria.traits import TRAITS
 
@@ -35,22 +32,9 @@ MOST_CELLS = 1000  # of a tab: their pictures take about 40 MB, 130 if they all 
 MOST_COMPLAINTS = 50  # shown of a tab
 LONGEST_NAME = 200  # characters shown of a file's
 CHUNK = 16  # files judged at a time: they all are in memory at once
-LARGE = 512  # px a side, kept of a picture until its evidence is laid over it
 DRAWN = 12  # cells, half of them with a parasite, of three looks
 CARDS = 24  # shown at a time
 
-# what a deviating trait means to whoever made the picture
-UNLIKE = {
-    "brightness": "it is much brighter or darker than they are",
-    "redness": "it is much more or less red than they are",
-    "blueness": "it is much more or less blue than they are",
-    "contrast": "its contrast is much stronger or weaker than theirs",
-    "roughness": "it is much grainier or smoother than they are",
-    "area": "the cell fills much more or less of it than theirs do",
-    "centre": "its middle is black where theirs is a cell",
-    "edges": "much more or less of its edges is black than of theirs",
-    "corners": "its corners are not black, as theirs are",
-}
 ABOUT = """
 <h1>Is there a parasite in this cell?</h1>
 <p>Give it thin-smear crops of <b>one red blood cell each on a black background</b>, as those of the NIH/NLM malaria
@@ -115,43 +99,6 @@ def serve(classifier: Classifier, host: str, port: int, show: bool) -> None:
         )
     except KeyboardInterrupt:  # how one ends it
         print()
-
-
-@dataclass(frozen=True)
-class Cell:
-    """An image that was judged: what the network said, and two pictures as data URIs."""
-
-    name: str
-    probability: float
-    deviations: Array
-    picture: str
-    evidence: str | None
-
-
-def judge_files(classifier: Classifier, named: Sequence[tuple[str, bytes]]) -> tuple[list[Cell], list[str]]:
-    """The cells of image files, and a line for each file that is none."""
-    names, images, squares, broken = [], [], [], []
-    for name, data in named:
-        try:
-            image = read_image(data)
-            squares.append(to_square(image, classifier.card.size, classifier.card.fit))
-            image = to_rgb(image)
-            image.thumbnail((LARGE, LARGE))
-            images.append(image)
-            names.append(name)
-        except ValueError as error:
-            broken.append(f"{name}: {error}")
-    if not names:
-        return [], broken
-    cells = np.stack(squares)
-    probability, deviations = classifier.score(cells)
-    evidence: list[str | None] = [None] * len(names)
-    if classifier.explain:
-        maps = classifier.explain(cells)
-        pairs = zip(images, maps, strict=True)
-        evidence = [embed_image(lay_over(image, heat, classifier.card.fit)) for image, heat in pairs]
-    pictures = [embed_image(shrink(image)) for image in images]
-    return list(map(Cell, names, probability, deviations, pictures, evidence)), broken
 
 
 class Tab:
@@ -397,7 +344,7 @@ def draw_card(cell: Cell, row: Mapping[Any, Any]) -> None:
             _text("p", "Doubtful").classes("warning")
         if row["unlike"]:
             _text(
-                "p", f"Unlike the cells it has learned from, so not to be relied on: {UNLIKE[row['unlike']]}."
+                "p", f"Unlike the cells it has learned from, so not to be relied on: {TRAITS[row['unlike']]}."
             ).classes("warning")
         _text("p", cell.name).classes("name")
 

@@ -59,7 +59,7 @@ class Tally:
         self._counts: dict[str, list[int]] = defaultdict(lambda: [0] * len(_COUNTS))
 
     def add(self, table: pd.DataFrame) -> None:
-        """Count rows of `predict_sources`."""
+        """Count rows of `predict_files`."""
         facts = pd.DataFrame(
             {
                 "cells": 1,

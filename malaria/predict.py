@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from malaria.classifier import Classifier
+from malaria.image_files import ImageFile
 from malaria.images import Pixels, decode
 from malaria.processes import start_pool
-from malaria.sources import Source
 
 CHUNK = 128  # images a task, and a forward pass
 AHEAD = 4  # tasks that a process is given before it has answered: more would only fill memory
@@ -27,23 +27,23 @@ class Decoded:
     broken: list[str]
 
 
-def predict_sources(
-    sources: Iterable[Source], classifier: Classifier, threshold: float | None, workers: int
+def predict_files(
+    files: Iterable[ImageFile], classifier: Classifier, threshold: float | None, workers: int
 ) -> Iterator[tuple[pd.DataFrame, list[str]]]:
     """What is said of the images, some at a time, in their order.
 
     Each time a table, image and the columns of Classifier.judge, and a line for each image that could not be read.
     """
     size, fit = classifier.card.size, classifier.card.fit
-    for decoded in decode_sources(sources, size, fit, workers):
+    for decoded in decode_files(files, size, fit, workers):
         table = classifier.judge(decoded.cells, threshold)
         table.insert(0, "image", decoded.names)
         yield table, decoded.broken
 
 
-def decode_sources(sources: Iterable[Source], size: int, fit: str, workers: int) -> Iterator[Decoded]:
+def decode_files(files: Iterable[ImageFile], size: int, fit: str, workers: int) -> Iterator[Decoded]:
     """The images decoded, CHUNK at a time: a few of them here, many in as many processes."""
-    remaining = iter(sources)
+    remaining = iter(files)
     chunks = iter(lambda: list(islice(remaining, CHUNK)), [])
     first = next(chunks, [])
     if len(first) < CHUNK:
@@ -59,12 +59,12 @@ def decode_sources(sources: Iterable[Source], size: int, fit: str, workers: int)
             yield waiting.popleft().result()
 
 
-def _decode_chunk(sources: list[Source], size: int, fit: str) -> Decoded:
+def _decode_chunk(files: list[ImageFile], size: int, fit: str) -> Decoded:
     names, cells, broken = [], [], []
-    for source in sources:
+    for file in files:
         try:
-            cells.append(decode(source.read(), size, fit))
-            names.append(source.name)
+            cells.append(decode(file.read(), size, fit))
+            names.append(file.name)
         except ValueError as error:
-            broken.append(f"{source.name}: {error}")
+            broken.append(f"{file.name}: {error}")
     return Decoded(names, np.stack(cells) if cells else np.zeros((0, size, size, 3), np.uint8), broken)

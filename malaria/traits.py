@@ -11,17 +11,23 @@ from torch import Tensor, nn
 from malaria.cells import CellFile, Cells, to_floats
 from malaria.inference import BATCH
 
-TRAITS = (  # over the pixels that are not black, unless said
-    "brightness",  # mean grey, 0..1
-    "redness",  # mean red less green
-    "blueness",  # mean blue less green
-    "contrast",  # standard deviation of grey
-    "roughness",  # mean step of grey from a pixel to its diagonal neighbour
-    "area",  # share of the picture that is not black
-    "centre",  # the same of its middle half,
-    "edges",  # of its outermost pixels,
-    "corners",  # and of its corners, a tenth of the side each way
-)
+TRAITS = {  # over the pixels that are not black, unless said; with what one that is far off says of a picture
+    # mean grey, 0..1
+    "brightness": "it is much brighter or darker than they are",
+    # mean red less green, and blue less green
+    "redness": "it is much more or less red than they are",
+    "blueness": "it is much more or less blue than they are",
+    # standard deviation of grey
+    "contrast": "its contrast is much stronger or weaker than theirs",
+    # mean step of grey from a pixel to its diagonal neighbour
+    "roughness": "it is much grainier or smoother than they are",
+    # share that is not black of the picture, of its middle half, its outermost pixels, and its corners, a tenth of the
+    # side each way
+    "area": "the cell fills much more or less of it than theirs do",
+    "centre": "its middle is black where theirs is a cell",
+    "edges": "much more or less of its edges is black than of theirs",
+    "corners": "its corners are not black, as theirs are",
+}
 TAIL = 0.0005  # of the training cells that lie beyond what is called usual, to either side
 
 Usual = dict[str, tuple[float, float, float]]  # by trait, the low end, the median and the high end

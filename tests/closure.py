@@ -1,7 +1,12 @@
-"""Which modules of this repository a module imports, directly or through others, at its top or in a function."""
+"""Which modules of this repository a module imports, directly or through others, at its top or in a function.
+
+`uv run python tests/closure.py` writes into dvc.yaml which of them each stage depends on.
+"""
 
 import ast
 from pathlib import Path
+
+from ruamel.yaml import YAML
 
 NO_DEPENDENCIES = {
     "malaria/params.py",  # accepts or refuses values that DVC tracks under `params:`, and makes nothing
@@ -42,3 +47,22 @@ def _has_code(path: Path) -> bool:
     """Whether there is more to a module than its docstring."""
     tree = ast.parse(path.read_text("utf-8"))
     return len(tree.body) > bool(ast.get_docstring(tree))
+
+
+def write_deps(root: Path) -> None:
+    """Put the modules of each stage into dvc.yaml, in place of those that stand there; all else stays as it is."""
+    yaml = YAML()
+    yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    pipeline = yaml.load(root / "dvc.yaml")
+    for name, stage in pipeline["stages"].items():
+        script = f"stages/{name}.py"
+        others = [dep for dep in stage["deps"] if not dep.endswith(".py")]
+        library = [dep for dep in others if dep.startswith("malaria/")]
+        library += closure(root / script, root) - {script}
+        stage["deps"][:] = [*(dep for dep in others if dep not in library), script, *sorted(library)]
+    yaml.dump(pipeline, root / "dvc.yaml")
+
+
+if __name__ == "__main__":
+    write_deps(Path(__file__).parent.parent)

@@ -12,7 +12,8 @@ from malaria.checkpoint import Checkpoint, make_key
 from malaria.compute import prepare
 from malaria.models import build_model
 from malaria.params import Train
-from malaria.training import Figures, train_epochs
+from malaria.trainer import Figures
+from malaria.training import train_epochs
 
 
 @pytest.fixture(autouse=True)

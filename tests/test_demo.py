@@ -11,7 +11,6 @@ import sys
 import zlib
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,6 @@ from malaria.model_sources import load_model
 from malaria.synthetic import encode_png
 from malaria.traits import find_usual, measure_traits
 
-has_nicegui = needs("BROWSER", nicegui=find_spec("nicegui"))
 can_serve = needs("BROWSER", chromium=FOUND, nicegui=find_spec("nicegui"))
 
 
@@ -401,26 +399,6 @@ def test_an_onnx_file_is_served_and_promises_no_evidence(
     visit.context.close()
     server.kill()
     server.communicate()
-
-
-@has_nicegui
-def test_a_model_that_cannot_explain_shows_no_evidence(classifier: Classifier, cells: list[dict[str, Any]]) -> None:
-    from malaria.demo import judge_files
-
-    files = [(cells[0]["name"], cells[0]["buffer"]), ("text", b"text")]
-    ((cell,), broken) = judge_files(replace(classifier, explain=None), files)
-    assert cell.evidence is None
-    assert cell.picture.startswith("data:image/png;base64,")
-    assert broken == ["text: not a PNG, JPEG, TIFF, BMP or WebP image"]
-    assert judge_files(classifier, files[1:]) == ([], broken)
-
-
-@has_nicegui
-def test_every_trait_has_its_sentence() -> None:
-    from malaria.demo import UNLIKE
-    from malaria.traits import TRAITS
-
-    assert tuple(UNLIKE) == TRAITS
 
 
 def test_a_port_in_use_is_said() -> None:

@@ -30,7 +30,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_every_module_that_it_imports_and_on_no_other(stage: str) -> None:
     code = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
-    assert code == closure(ROOT / "stages" / f"{stage}.py", ROOT)
+    assert code == closure(ROOT / "stages" / f"{stage}.py", ROOT), "`uv run python tests/closure.py` writes them"
 
 
 @pytest.mark.parametrize("stage", STAGES)

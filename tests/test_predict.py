@@ -19,9 +19,9 @@ from small_model import make_model
 
 from malaria import load_model
 from malaria.cli import main
+from malaria.image_files import ImageFile, find_images
 from malaria.images import MOST_PIXELS, decode, decode_archive
-from malaria.predict import CHUNK, decode_sources
-from malaria.sources import Source, find_images
+from malaria.predict import CHUNK, decode_files
 
 Cells = list[tuple[str, bytes]]
 
@@ -165,12 +165,12 @@ def test_many_are_decoded_by_several_processes_in_order(drawn: Cells, tmp_path: 
             archive.writestr(name, png)
     names = [name for name, _ in drawn] * 5
     names[700] = "missing.png"
-    parts = list(decode_sources((Source(str(path), name) for name in names), 32, "stretch", 2))
+    parts = list(decode_files((ImageFile(str(path), name) for name in names), 32, "stretch", 2))
     assert [len(part.cells) + len(part.broken) for part in parts] == [CHUNK] * 9 + [1200 - 9 * CHUNK]
     assert [name for part in parts for name in part.names] == [
         f"{path}/{name}" for name in names if name != "missing.png"
     ]
-    alone = next(decode_sources([Source(str(path), name) for name in names[:100]], 32, "stretch", 2))
+    alone = next(decode_files([ImageFile(str(path), name) for name in names[:100]], 32, "stretch", 2))
     assert np.array_equal(parts[0].cells[:100], alone.cells)
 
 
@@ -178,7 +178,7 @@ def test_many_are_decoded_by_several_processes_in_order(drawn: Cells, tmp_path: 
 def test_the_network_sees_a_cell_as_it_did_in_training(drawn: Cells, archive: Path, fit: str, tmp_path: Path) -> None:
     names = [name for name, _ in drawn]
     list(decode_archive(archive, names, tmp_path / "cells.npy", 32, fit, 1))
-    parts = decode_sources(find_images([str(archive)]), 32, fit, 2)
+    parts = decode_files(find_images([str(archive)]), 32, fit, 2)
     assert np.array_equal(np.concatenate([part.cells for part in parts]), np.load(tmp_path / "cells.npy"))
 
 
@@ -190,9 +190,9 @@ def test_no_more_is_read_than_is_asked_for(drawn: Cells) -> None:
         nonlocal taken
         while True:
             taken += 1
-            yield Source("none.png")
+            yield ImageFile("none.png")
 
-    parts = decode_sources(endless(), 32, "stretch", 2)
+    parts = decode_files(endless(), 32, "stretch", 2)
     next(parts)
     assert taken <= 12 * CHUNK
     parts.close()  # type: ignore[attr-defined]

@@ -18,7 +18,8 @@ from malaria.errors import UserError
 from malaria.models import ARCHITECTURES, Weights, build_network, find_head
 from malaria.params import Train, load_params
 from malaria.pretrained import load_pretrained
-from malaria.training import freeze_body, train_epochs
+from malaria.trainer import freeze_body
+from malaria.training import train_epochs
 
 IMAGENET = [name for name, architecture in ARCHITECTURES.items() if architecture.imagenet]
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from conftest import ROOT
 
-from malaria import training
 from malaria.cells import Cells
 from malaria.compute import prepare
 from malaria.errors import UserError
 from malaria.inference import predict_logits
 from malaria.models import build_model
 from malaria.params import Train, load_params
+from malaria.trainer import Trainer
 from malaria.training import train_epochs
 
 PARAMS = load_params(ROOT / "params.yaml").train
@@ -91,11 +91,11 @@ def test_the_weights_kept_are_those_of_the_best_epoch_on_val(monkeypatch: pytest
     losses = iter([0.5, 0.1, 0.9])
     states = []
 
-    def validate(trainer: training.Trainer) -> dict[str, float]:
+    def validate(trainer: Trainer) -> dict[str, float]:
         states.append({key: value.clone() for key, value in trainer.model.state_dict().items()})
         return {"val/loss": next(losses), "val/accuracy": 0.5}
 
-    monkeypatch.setattr(training.Trainer, "validate", validate)
+    monkeypatch.setattr(Trainer, "validate", validate)
     model, _ = run(with_params(**QUICK | {"epochs": 3}), cells)
     kept = model.state_dict()
     matches = [all(torch.equal(kept[key], state[key]) for key in kept) for state in states]

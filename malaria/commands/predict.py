@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from malaria import compute
 from malaria.groups import CAVEAT, Tally, choose_grouping
+from malaria.image_files import find_images
 from malaria.machine import count_cores
 from malaria.model_sources import load_model
-from malaria.predict import predict_sources
+from malaria.predict import predict_files
 from malaria.progress import progress
-from malaria.sources import find_images
 
 
 def run(options: argparse.Namespace) -> None:
@@ -32,8 +32,8 @@ def run(options: argparse.Namespace) -> None:
     hidden = sys.stdout.isatty() and not grouping  # the rows themselves are the progress then
     bar = progress(None if hidden else _count(options.paths), "predicting", "cell", hidden)
     counts: Counter[str] = Counter()
-    sources = find_images(_expand(options.paths))
-    tables = _watch(predict_sources(sources, classifier, threshold, count_cores()), bar, counts)
+    files = find_images(_expand(options.paths))
+    tables = _watch(predict_files(files, classifier, threshold, count_cores()), bar, counts)
     try:
         if grouping:
             tally = Tally(grouping)

@@ -13,7 +13,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageFile:
     """An image: a file, or the member of a zip. Or what was to be one and cannot be: `problem` says why."""
 
     path: str
@@ -46,7 +46,7 @@ class Source:
             raise ValueError(f"cannot be unpacked: {error}") from None
 
 
-def find_images(paths: Iterable[str]) -> Iterator[Source]:
+def find_images(paths: Iterable[str]) -> Iterator[ImageFile]:
     """Each image of files, of folders and what is in them, and of zips; what is none of these comes as a problem.
 
     A file that is named is taken for an image whatever it is called; of folders and zips, what has one of SUFFIXES.
@@ -57,17 +57,17 @@ def find_images(paths: Iterable[str]) -> Iterator[Source]:
         elif path.lower().endswith(".zip"):
             yield from _some(path, _list_zip(path))
         else:
-            yield Source(path)
+            yield ImageFile(path)
 
 
-def _some(path: str, found: Iterator[Source]) -> Iterator[Source]:
+def _some(path: str, found: Iterator[ImageFile]) -> Iterator[ImageFile]:
     """What was found, or that nothing was."""
     first = next(found, None)
-    yield first or Source(path, problem=f"no images in it; looked for {', '.join(sorted(SUFFIXES))}")
+    yield first or ImageFile(path, problem=f"no images in it; looked for {', '.join(sorted(SUFFIXES))}")
     yield from found
 
 
-def _walk(folder: str, above: set[tuple[int, int]]) -> Iterator[Source]:
+def _walk(folder: str, above: set[tuple[int, int]]) -> Iterator[ImageFile]:
     """The images of a folder, sorted, then those of its folders; links are followed, but not in circles."""
     status = Path(folder).stat()
     here = (status.st_dev, status.st_ino)
@@ -77,23 +77,24 @@ def _walk(folder: str, above: set[tuple[int, int]]) -> Iterator[Source]:
         with os.scandir(folder) as listed:
             entries = sorted((entry.name, entry.is_dir()) for entry in listed)
     except OSError as error:
-        yield Source(folder, problem=f"cannot be listed: {error.strerror}")
+        yield ImageFile(folder, problem=f"cannot be listed: {error.strerror}")
         return
-    yield from (Source(os.path.join(folder, name)) for name, is_folder in entries if not is_folder and _is_image(name))  # noqa: PTH118
+    images = (name for name, is_folder in entries if not is_folder and _is_image(name))
+    yield from (ImageFile(os.path.join(folder, name)) for name in images)  # noqa: PTH118
     for name, is_folder in entries:
         if is_folder:
             yield from _walk(os.path.join(folder, name), above | {here})  # noqa: PTH118
 
 
-def _list_zip(path: str) -> Iterator[Source]:
+def _list_zip(path: str) -> Iterator[ImageFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
     except (OSError, zipfile.BadZipFile) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not a zip file, or one cut short ({error})"
-        yield Source(path, problem=reason)
+        yield ImageFile(path, problem=reason)
         return
-    yield from (Source(path, member) for member in members if _is_image(member))
+    yield from (ImageFile(path, member) for member in members if _is_image(member))
 
 
 def _is_image(name: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from malaria.sources import Source, find_images
+from malaria.image_files import ImageFile, find_images
 
 
 def touch(*paths: Path) -> None:
@@ -16,7 +16,7 @@ def touch(*paths: Path) -> None:
 
 
 def names(*paths: Path | str) -> list[str]:
-    return [source.name for source in find_images(map(str, paths))]
+    return [file.name for file in find_images(map(str, paths))]
 
 
 def test_a_folder_gives_its_images_sorted_then_those_of_its_folders(tmp_path: Path) -> None:
@@ -39,15 +39,15 @@ def test_a_zip_gives_its_members_and_a_file_itself_whatever_its_name(tmp_path: P
         for name in ("in/a.png", "b.bmp", "read.me", "__MACOSX/._a.png", "folder.png/"):
             archive.writestr(name, name)
     found = list(find_images([str(tmp_path / "cells.zip"), str(tmp_path / "scan.dat")]))
-    assert [source.name for source in found] == [
+    assert [file.name for file in found] == [
         f"{tmp_path}/{name}" for name in ("cells.zip/in/a.png", "cells.zip/b.bmp", "scan.dat")
     ]
-    assert [source.read() for source in found] == [b"in/a.png", b"b.bmp", b"scan.dat"]
+    assert [file.read() for file in found] == [b"in/a.png", b"b.bmp", b"scan.dat"]
 
 
 def test_a_million_names_are_not_kept() -> None:
     found = find_images(f"{number}.png" for number in range(10**9))
-    assert next(found) == Source("0.png")
+    assert next(found) == ImageFile("0.png")
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_what_is_no_image_is_told_when_it_is_read(name: str, problem: str, tmp_p
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.zip").write_text("PK, but no zip")
     zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
-    (source,) = find_images([str(tmp_path / name)])
+    (file,) = find_images([str(tmp_path / name)])
     with pytest.raises(ValueError, match=problem):
-        source.read()
+        file.read()
 
 
 def test_a_damaged_or_encrypted_member_is_told(tmp_path: Path) -> None:
@@ -75,12 +75,12 @@ def test_a_damaged_or_encrypted_member_is_told(tmp_path: Path) -> None:
         archive.writestr("a.png", b"x" * 100)
     path.write_bytes(path.read_bytes().replace(b"x" * 100, b"x" * 50 + b"y" * 50))
     with pytest.raises(ValueError, match="cannot be unpacked: Bad CRC-32"):
-        Source(str(path), "a.png").read()
+        ImageFile(str(path), "a.png").read()
     data = bytearray(path.read_bytes())
     data[data.index(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "secret.zip").write_bytes(bytes(data))
     with pytest.raises(ValueError, match=r"cannot be unpacked: .*encrypted"):
-        Source(str(tmp_path / "secret.zip"), "a.png").read()
+        ImageFile(str(tmp_path / "secret.zip"), "a.png").read()
 
 
 def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,5 +88,5 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pyte
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", refuse)  # root, who may run this, may read all
-    (source,) = find_images([str(tmp_path)])
-    assert source.problem == "cannot be listed: Permission denied"
+    (file,) = find_images([str(tmp_path)])
+    assert file.problem == "cannot be listed: Permission denied"
