@@ -8,7 +8,7 @@ import pandas as pd
 
 from malaria.compare import Run
 from malaria.errors import UserError
-from malaria.outs import check_table
+from malaria.outs import MODEL_FILES, check_table
 
 WORKSPACE = "workspace"
 COLUMNS = ("name", "patient", "label", "split", "probability")  # of predictions.csv, that are compared
@@ -55,7 +55,7 @@ def fetch_model(revision: str, folder: Path) -> None:
     except ModuleNotFoundError:
         raise UserError(f"{revision}: no such folder, and a Git revision needs DVC: `uv sync`") from None
     try:
-        for name in ("model.safetensors", "model.json"):
+        for name in MODEL_FILES:
             (folder / name).write_bytes(dvc.api.read(f"models/{name}", rev=revision, mode="rb"))
     except (RevError, SCMError):
         raise UserError(

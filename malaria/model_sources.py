@@ -19,10 +19,10 @@ from malaria.machine import count_cores
 from malaria.metrics import Array
 from malaria.model_card import ModelCard
 from malaria.model_files import load_weights
+from malaria.outs import CARD, WEIGHTS
 from malaria.scorer import Scorer
 
 ONNX_BATCH = 64  # cells a run
-WEIGHTS, CARD = "model.safetensors", "model.json"
 HOW_TO_GET_ONE = (
     "`uv run dvc pull models/model.safetensors models/model.json` fetches it from a remote, `uv run dvc repro` trains "
     "it in minutes; or name another folder, a Git revision, or an .onnx file"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Mapped = np.memmap[tuple[int, ...], np.dtype[np.uint8]]
 
+MODEL_FILES = WEIGHTS, CARD = "model.safetensors", "model.json"  # in models/, and in any other folder of a model
 SPLIT_COLUMNS = ("name", "label", "patient", "smear", "split")
 PREDICTION_COLUMNS = ("name", "patient", "label", "split", "logit", "probability", "unlikeness")
 

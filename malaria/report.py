@@ -15,6 +15,7 @@ from malaria import charts, pictures
 from malaria.bootstrap import RESAMPLES
 from malaria.images import Pixels
 from malaria.names import CLASSES
+from malaria.operating_points import DEFAULT, GOALS
 
 CURVES = ("loss", "accuracy")
 SUSPECTS = 60  # shown at the most; plots/suspects.csv has them all
@@ -34,13 +35,7 @@ FIGURES = {  # in the order of the page
     "macro_specificity": "Specificity, mean over patients",
     "healthy_false_positive_rate": "False positives among patients without a parasite",
 }
-POINTS = {
-    "default": "0.5",
-    "specificity_95": "specificity of 95 %",
-    "specificity_99": "specificity of 99 %",
-    "sensitivity_95": "sensitivity of 95 %",
-    "sensitivity_98": "sensitivity of 98 %",
-}
+POINTS = {name: f"{figure} of {100 * goal:g} %" for name, (figure, goal) in GOALS.items()} | {"default": f"{DEFAULT}"}
 NUMBERS = ("f1", "mcc", "roc_auc", "pr_auc", "brier", "ece")  # the others are shares, shown in percent
 
 

@@ -14,35 +14,26 @@ from tqdm import tqdm
 
 from malaria.archive import Sums, digest, find_cells, write_archive
 from malaria.errors import UserError
-from malaria.params import Download, Synthetic, load_params
+from malaria.params import Download, load_params
 from malaria.stage import run
 
 
-def download(params: Download, out: Path, given: Path | None = None) -> str:
-    """Write the cells that params ask for to `out`, NLM's from a `given` zip or folder if any; return their digest.
-
-    Raises:
-        UserError: NLM's cells cannot be had, or those given are not NLM's. `out` is then as it was.
-    """
-    return _draw(params.synthetic, out) if params.source == "synthetic" else _pack(params.sha256, out, given)
-
-
-def _draw(params: Synthetic, out: Path) -> str:
+def _draw(params: Download, out: Path, given: Path | None) -> str:
     from malaria.synthetic import draw_cells
 
-    drawn = draw_cells(params.patients, params.cells, params.seed)
-    with tqdm(drawn, desc=out.name, total=params.cells, unit="cell", delay=0.5, disable=None) as cells:
+    drawn = draw_cells(**params.synthetic.model_dump())
+    with tqdm(drawn, desc=out.name, total=params.synthetic.cells, unit="cell", delay=0.5, disable=None) as cells:
         return write_archive(out, cells)
 
 
-def _pack(sha256: str, out: Path, given: Path | None) -> str:
+def _pack_nih(params: Download, out: Path, given: Path | None) -> str:
     from malaria import nih
 
     downloads = out.parent / "download"
     source = given or nih.fetch(folder=downloads)
 
     def refuse_others(sums: Sums) -> None:
-        if digest(sums) != sha256:
+        if digest(sums) != params.sha256:
             raise UserError(
                 f"{source}: refused, its {len(sums):,} cells are not those of download.sha256 in params.yaml.\n"
                 f"Compared with NLM's:\n{nih.explain(sums)}\n"
@@ -53,6 +44,18 @@ def _pack(sha256: str, out: Path, given: Path | None) -> str:
         content = write_archive(out, cells, check=refuse_others)
     shutil.rmtree(downloads, ignore_errors=True)
     return content
+
+
+SOURCES = {"nih": _pack_nih, "synthetic": _draw}  # by download.source: what writes its cells and returns their digest
+
+
+def download(params: Download, out: Path, given: Path | None = None) -> str:
+    """Write the cells that params ask for to `out`, NLM's from a `given` zip or folder if any; return their digest.
+
+    Raises:
+        UserError: NLM's cells cannot be had, or those given are not NLM's. `out` is then as it was.
+    """
+    return SOURCES[params.source](params, out, given)
 
 
 def main() -> None:

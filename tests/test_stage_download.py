@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 from unittest.mock import create_autospec
 
 import pytest
@@ -11,7 +12,7 @@ from malaria import nih, synthetic
 from malaria.archive import cell_names, write_archive
 from malaria.errors import UserError
 from malaria.params import Download, Synthetic, load_params
-from stages.download import download
+from stages.download import SOURCES, download
 
 ROOT = Path(__file__).parents[1]
 REAL = "Parasitized/C100P61ThinF_IMG_20150918_144104_cell_162.png"
@@ -37,6 +38,10 @@ def out(tmp_path: Path) -> Path:
 
 def params(sha256: str) -> Download:
     return Download(source="nih", sha256=sha256, synthetic=Synthetic(patients=10, cells=100, seed=7))
+
+
+def test_the_schema_offers_exactly_the_sources_there_are() -> None:
+    assert set(get_args(Download.model_fields["source"].annotation)) == set(SOURCES)
 
 
 def test_cells_of_the_expected_content_are_packed(given: Path, sha256: str, out: Path) -> None:
