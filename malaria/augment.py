@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
 
-from malaria.cells import to_floats
+from malaria.cells import find_inside, to_floats
 
 SHEAR, ZOOM, SHIFT = 0.1, 0.15, 0.05  # ratio; ratio; share of the side: each -x .. x
 BRIGHTNESS, CONTRAST, SATURATION, TINT = 0.2, 0.2, 0.2, 0.08  # factors 1-x .. 1+x; tint a channel
@@ -83,26 +83,21 @@ def _blur(batch: Tensor, random: Generator) -> Tensor:
     weights = (kernel / kernel.sum()).expand(3, 1, -1)
     padded = pad(batch, [reach] * 4, mode="replicate")
     across = conv2d(padded, weights[:, :, None], groups=3)
-    return conv2d(across, weights[..., None], groups=3) * _inside(batch)
+    return conv2d(across, weights[..., None], groups=3) * find_inside(batch)
 
 
 def _noise(batch: Tensor, random: Generator) -> Tensor:
     """Gaussian, of a strength of its own for each cell."""
     strength = torch.rand(len(batch), 1, 1, 1, generator=random, device=random.device) * NOISE
     noise = torch.randn(batch.shape, generator=random, device=random.device) * strength
-    return (batch + noise).clamp_(0, 1) * _inside(batch)
+    return (batch + noise).clamp_(0, 1) * find_inside(batch)
 
 
 def _background(batch: Tensor, random: Generator) -> Tensor:
     """Instead of black any grey, tinted a little."""
     grey = torch.rand(len(batch), 1, 1, 1, generator=random, device=random.device)
     color = (grey + _uniform(random, TINT, len(batch), 3, 1, 1)).clamp_(0, 1)
-    return torch.where(_inside(batch), batch, color)
-
-
-def _inside(batch: Tensor) -> Tensor:
-    """Where there is cell, (N, 1, H, W): outside all is black."""
-    return batch.amax(1, keepdim=True) > 0
+    return torch.where(find_inside(batch), batch, color)
 
 
 def _randaugment(batch: Tensor, random: Generator) -> Tensor:

@@ -64,3 +64,8 @@ def load_cells(path: Path, split: pd.DataFrame, device: torch.device, size: int 
 def to_floats(cells: Tensor) -> Tensor:
     """(N, H, W, 3) uint8 as (N, 3, H, W) floats in 0..1."""
     return cells.permute(0, 3, 1, 2).contiguous().float().div_(255)  # augmentation is faster channels first
+
+
+def find_inside(batch: Tensor) -> Tensor:
+    """Where there is cell, (N, 1, H, W) booleans of (N, 3, H, W) floats: outside of it all is black."""
+    return batch.amax(1, keepdim=True) > 0

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from malaria.augment import augment
-from malaria.cells import to_floats
+from malaria.cells import find_inside, to_floats
 from malaria.evaluation import find_mistakes
 from malaria.grad_cam import grad_cam
 from malaria.model_files import Recipe, build_network
@@ -44,7 +44,7 @@ def check_sanity(model: nn.Module, recipe: Recipe, cells: Tensor) -> pd.DataFram
     area, the share of the picture that the cell fills. NaN where there is no evidence at all.
     """
     batch = to_floats(cells)
-    inside = (batch.amax(1) > 0).float()  # outside of the cell all is black
+    inside = find_inside(batch)[:, 0].float()
     torch.manual_seed(0)
     fresh = [build_network(recipe).to(batch.device) for _ in range(SANITY_NETWORKS)]
     shares = torch.stack([_share_inside(network, batch, inside) for network in (model, *fresh)])

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from malaria.cells import find_inside
+
 Weights = dict[str, Tensor]  # a state dict
 
 
@@ -138,7 +140,7 @@ class BalanceColor(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        inside = (x.amax(1, keepdim=True) > 0).float()  # outside of the cell all is black
+        inside = find_inside(x).float()
         mean = x.sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp(min=1)
         return x * (0.5 / mean.clamp(min=0.05))
 

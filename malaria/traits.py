@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from malaria.cells import CellFile, Cells, to_floats
+from malaria.cells import CellFile, Cells, find_inside, to_floats
 from malaria.inference import BATCH
 
 TRAITS = {  # over the pixels that are not black, unless said; with what one that is far off says of a picture
@@ -36,7 +36,7 @@ Usual = dict[str, tuple[float, float, float]]  # by trait, the low end, the medi
 def measure_traits(batch: Tensor) -> Tensor:
     """The TRAITS (N, 9) of (N, 3, size, size) floats in 0..1."""
     size = batch.shape[-1]
-    inside = (batch.amax(1) > 0).float()
+    inside = find_inside(batch)[:, 0].float()
     within = inside.sum((1, 2)).clamp(min=1)
     red, green, blue = (batch.sum((2, 3)) / within[:, None]).unbind(1)
     grey = batch.mean(1)

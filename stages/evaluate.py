@@ -21,6 +21,8 @@ from malaria.stage import run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from malaria.trained import Trained
+
 PREDICTIONS = Path("data/predictions.csv")
 WEIGHTS = Path("models/model.safetensors")
 
@@ -37,8 +39,9 @@ def main() -> None:
     from malaria.model_card import ModelCard
     from malaria.operating_points import choose_limit, choose_margin, choose_threshold, choose_thresholds
     from malaria.tables import tabulate
+    from malaria.trained import load_trained
 
-    predictions, facts = predict(params.tta)
+    predictions, facts = predict(load_trained(WEIGHTS, Path("data/cells.npy"), Path("data/split.csv")), params.tta)
     write_csv(PREDICTIONS, predictions)
     predictions = pd.read_csv(PREDICTIONS)  # what is judged is what is written, to the last digit
     val = predictions[predictions.split == "val"]
@@ -65,40 +68,28 @@ def main() -> None:
     print(describe(figures))
 
 
-def predict(tta: bool) -> "tuple[pd.DataFrame, dict[str, Any]]":
-    """The rows of predictions.csv, and what model.json says of the model that made them."""
-    import torch
-
-    from malaria import compute
-    from malaria.cells import load_cells, to_floats
+def predict(trained: "Trained", tta: bool) -> "tuple[pd.DataFrame, dict[str, Any]]":
+    """The rows of predictions.csv, and what model.json says of the network that made them."""
+    from malaria.cells import to_floats
     from malaria.evaluation import pick_parasitized, tabulate_predictions
     from malaria.grad_cam import find_peak
     from malaria.inference import predict_logits
     from malaria.model_card import count_macs
-    from malaria.model_files import load_weights
     from malaria.models import count_weights
-    from malaria.outs import SPLIT_COLUMNS, read_table, reading
     from malaria.traits import compare_with_training
     from malaria.views import EightViews
 
-    device = compute.pick_device()
-    compute.prepare(seed=0)
-    split = read_table(Path("data/split.csv"), SPLIT_COLUMNS)
-    with reading(WEIGHTS):
-        model, recipe = load_weights(WEIGHTS)
-    cells = load_cells(Path("data/cells.npy"), split, device, recipe.size)
-    cost = {"weights": count_weights(model), "macs": count_macs(model, recipe.size)}
-    model.to(device)
-
+    network, recipe, split, cells = trained.network, trained.recipe, trained.split, trained.cells
     held_out = split[split.split != "train"]
-    rows = torch.tensor(held_out.index.to_numpy(), device=device)
+    rows = trained.rows(held_out)
     # In fp32 whatever the training was in, so that another processor gives the same figures.
-    logits = predict_logits(EightViews(model) if tta else model, cells.pixels, rows, precision="fp32")
+    logits = predict_logits(EightViews(network) if tta else network, cells.pixels, rows, precision="fp32")
     usual, unlikeness = compare_with_training(cells, rows)
     predictions, temperature = tabulate_predictions(held_out, logits.numpy(), unlikeness.numpy())
     typical = pick_parasitized(predictions, "val")
-    peak = find_peak(model, to_floats(cells.pixels[torch.tensor(typical.index.to_numpy(), device=device)]))
+    peak = find_peak(network, to_floats(cells.pixels[trained.rows(typical)]))
     facts = {"temperature": round(temperature, 6), "usual": usual, "evidence_peak": float(f"{peak:.6g}")}
+    cost = {"weights": count_weights(network), "macs": count_macs(network, recipe.size)}
     return predictions, recipe.model_dump() | cost | facts
 
 

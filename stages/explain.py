@@ -23,39 +23,29 @@ def main() -> None:
     policy = load_params().train.augment
 
     # These take seconds to import, and a mistake in the params should be told at once.
-    import pandas as pd
-    import torch
-
-    from malaria import compute
-    from malaria.cells import load_cells, to_floats
+    from malaria.cells import to_floats
     from malaria.evaluation import pick_parasitized
     from malaria.explain import check_sanity, choose_examples, show_augmentation
     from malaria.files import write_array, write_csv
     from malaria.grad_cam import draw_evidence
-    from malaria.model_files import load_weights
-    from malaria.outs import PREDICTION_COLUMNS, SPLIT_COLUMNS, read_json, read_table, reading
+    from malaria.outs import PREDICTION_COLUMNS, read_json, read_table, reading
+    from malaria.trained import load_trained
 
-    device = compute.pick_device()
-    compute.prepare(seed=0)
-    split = read_table(Path("data/split.csv"), SPLIT_COLUMNS)
+    trained = load_trained(WEIGHTS, Path("data/cells.npy"), Path("data/split.csv"))
+    network, split, pixels = trained.network, trained.split, trained.cells.pixels
     predictions = read_table(Path("data/predictions.csv"), PREDICTION_COLUMNS)
     card = read_json(CARD, ("threshold", "evidence_peak"))
-    with reading(WEIGHTS):
-        model, recipe = load_weights(WEIGHTS)
     with reading(CARD):
-        if not recipe.model_dump(mode="json").items() <= card.items():
+        if not trained.recipe.model_dump(mode="json").items() <= card.items():
             raise ValueError(f"it is not of the weights in {WEIGHTS}")
-    pixels = load_cells(Path("data/cells.npy"), split, device, recipe.size).pixels
-    rows = pd.Series(split.index, index=split.name)
-    model.to(device)
 
     examples = choose_examples(predictions, card["threshold"])
-    shown = pixels[torch.tensor(rows[examples.name].to_numpy(), device=device)]
-    cams = draw_evidence(model, to_floats(shown), card["evidence_peak"])
-    typical = pick_parasitized(predictions, "test")
+    shown = to_floats(pixels[trained.rows(examples)])
+    cams = draw_evidence(network, shown, card["evidence_peak"])
     parasitized = split[(split.split == "train") & (split.label == 1)].sample(8, random_state=0)
-    augmented = show_augmentation(pixels[torch.tensor(parasitized.index.to_numpy(), device=device)], policy)
-    sanity = check_sanity(model, recipe, pixels[torch.tensor(rows[typical.name].to_numpy(), device=device)])
+    augmented = show_augmentation(pixels[trained.rows(parasitized)], policy)
+    typical = pick_parasitized(predictions, "test")
+    sanity = check_sanity(network, trained.recipe, pixels[trained.rows(typical)])
 
     write_csv(Path("data/examples.csv"), examples)
     write_array(Path("data/cams.npy"), cams.cpu().numpy())
