@@ -1,4 +1,6 @@
-"""The README is true: its commands run in the order in which they stand, its numbers are those of the last run."""
+"""The README and the pages of recipes are true: their commands run in the order in which they stand, their numbers are
+those of the last run.
+"""
 
 import json
 import re
@@ -17,13 +19,15 @@ from malaria.params import Train, load_params
 from malaria.report import interval, show
 from malaria.synthetic import draw_cells
 
-README = (ROOT / "README.md").read_text("utf-8")
+README, EXPERIMENTS, PREDICTING = (
+    (ROOT / name).read_text("utf-8") for name in ("README.md", "docs/EXPERIMENTS.md", "docs/PREDICTING.md")
+)
 FIGURES = json.loads((ROOT / "metrics/evaluate/metrics.json").read_text())
 
 
-def commands(section: str, block: int = 0) -> list[str]:
+def commands(section: str, block: int = 0, page: str = README) -> list[str]:
     """The lines of a block of commands under a heading, without their comments."""
-    text = README.split(f"## {section}\n")[1].split("\n## ")[0].split("```bash\n")[1 + block].split("```")[0]
+    text = page.split(f"## {section}\n")[1].split("\n## ")[0].split("```bash\n")[1 + block].split("```")[0]
     return [line.split("#")[0].strip() for line in text.splitlines()]
 
 
@@ -81,7 +85,7 @@ def test_the_commands_that_use_the_model_do(scratch: Scratch) -> None:
 
 def test_the_example_in_python_does(scratch: Scratch) -> None:
     (scratch.path / "cell.png").write_bytes(next(iter(draw_cells(patients=2, cells=8, seed=3, workers=1)))[1])
-    (scratch.path / "example.py").write_text(README.split("```python\n")[1].split("```")[0])
+    (scratch.path / "example.py").write_text(PREDICTING.split("```python\n")[1].split("```")[0])
     assert re.fullmatch(r"(Uninfected|Parasitized) 0\.\d+ (True|False) *\w*\n", scratch.run("uv run python example.py"))
     scratch.run("rm cell.png example.py")
 
@@ -103,7 +107,7 @@ def test_the_commands_to_change_and_compare_do_too(scratch: Scratch) -> None:
 def test_folds_by_a_loop_are_pooled_and_compared(scratch: Scratch) -> None:
     lines = [
         line.replace("0 1 2 3 4", "0 1").replace("{0,1,2,3,4}", "{0,1}")
-        for line in commands("Change it, compare it", 1)
+        for line in commands("Folds and seeds", 0, EXPERIMENTS)
     ]
     *loops, compare = lines
     for loop in loops:
@@ -116,8 +120,8 @@ def test_folds_by_a_loop_are_pooled_and_compared(scratch: Scratch) -> None:
 
 @pytest.mark.parametrize("what", ["split.fold", "train.seed"])
 def test_folds_and_seeds_by_the_queue_run_beside_the_workspace(what: str, scratch: Scratch) -> None:
-    queue, start, status = commands("Change it, compare it", 2)
-    assert "-n seed -S 'train.seed=range(0,5)'" in README
+    queue, start, status = commands("Folds and seeds", 1, EXPERIMENTS)
+    assert "-n seed -S 'train.seed=range(0,5)'" in EXPERIMENTS
     name = what.split(".")[1]
     scratch.run("uv run dvc queue remove --all")
     scratch.run(queue.replace("-n fold", f"-n {name}").replace("split.fold=range(0,5)", f"{what}=range(1,3)"))
@@ -156,7 +160,7 @@ def test_the_leak_is_measured_by_one_command(scratch: Scratch) -> None:
 
 
 def test_the_notebook_is_one_line_of_params_that_are_accepted(tmp_path: Path) -> None:
-    line = next(line for line in README.splitlines() if "train.arch=simple_cnn" in line)
+    (line,) = commands("The notebook", 0, EXPERIMENTS)
     command, *overrides = line.split(" -S ")
     assert command == "uv run dvc exp run"
     shutil.copy(ROOT / "params.yaml", tmp_path)
@@ -210,7 +214,7 @@ def test_what_the_example_says_on_the_real_images_is_what_was_measured() -> None
     flips = measured("folds").loc["flips"]
     change, low, high = (f"{100 * flips[name]:+.2f}" for name in ("difference", "difference_low", "difference_high"))
     said = f"{flips.verdict}, {change} points of accuracy with an interval of {low} to {high}."
-    assert f"On the real images that says: {said}" in README
+    assert f"On the real images that says: {said}" in EXPERIMENTS
 
 
 def measured(title: str) -> pd.DataFrame:
@@ -218,7 +222,11 @@ def measured(title: str) -> pd.DataFrame:
     return pd.read_csv(ROOT / f"docs/results/{title}.csv").set_index("variant")
 
 
-def test_every_file_that_the_readme_names_is_there() -> None:
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert links
-    assert all((ROOT / link).is_file() for link in links)
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.name)
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).is_file()] == []
+
+
+def test_every_page_of_docs_is_named_in_the_readme() -> None:
+    assert [page.name for page in ROOT.glob("docs/*.md") if f"](docs/{page.name})" not in README] == []
