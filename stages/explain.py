@@ -31,10 +31,10 @@ def main() -> None:
     from malaria.outs import PREDICTION_COLUMNS, read_json, read_table, reading
     from malaria.trained import load_trained
 
-    trained = load_trained(WEIGHTS, Path("data/cells.npy"), Path("data/split.csv"))
-    network, split, pixels = trained.network, trained.split, trained.cells.pixels
     predictions = read_table(Path("data/predictions.csv"), PREDICTION_COLUMNS)
     card = read_json(CARD, ("threshold", "evidence_peak"))
+    trained = load_trained(WEIGHTS, Path("data/cells.npy"), Path("data/split.csv"))
+    network, split, pixels = trained.network, trained.split, trained.cells.pixels
     with reading(CARD):
         if not trained.recipe.model_dump(mode="json").items() <= card.items():
             raise ValueError(f"it is not of the weights in {WEIGHTS}")

@@ -51,17 +51,17 @@ def _has_code(path: Path) -> bool:
 
 def write_deps(root: Path) -> None:
     """Put the modules of each stage into dvc.yaml, in place of those that stand there; all else stays as it is."""
-    yaml = YAML()
-    yaml.width = 120
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    pipeline = yaml.load(root / "dvc.yaml")
+    round_trip = YAML(typ="rt")  # which keeps comments
+    round_trip.width = 120
+    round_trip.indent(mapping=2, sequence=4, offset=2)
+    pipeline = round_trip.load(root / "dvc.yaml")
     for name, stage in pipeline["stages"].items():
         script = f"stages/{name}.py"
         others = [dep for dep in stage["deps"] if not dep.endswith(".py")]
         library = [dep for dep in others if dep.startswith("malaria/")]
         library += closure(root / script, root) - {script}
         stage["deps"][:] = [*(dep for dep in others if dep not in library), script, *sorted(library)]
-    yaml.dump(pipeline, root / "dvc.yaml")
+    round_trip.dump(pipeline, root / "dvc.yaml")
 
 
 if __name__ == "__main__":

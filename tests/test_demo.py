@@ -384,6 +384,7 @@ def test_ctrl_c_ends_it_quietly(model: Path, browser: Browser) -> None:
     assert said.strip() == ""
 
 
+@pytest.mark.slow
 @can_serve
 def test_an_onnx_file_is_served_and_promises_no_evidence(
     browser: Browser, model: Path, classifier: Classifier, cells: list[dict[str, Any]], tmp_path: Path

@@ -38,7 +38,12 @@ def workspace(pixels: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("arch", "tta"), [("small_resnet", True), ("simple_cnn", False), ("mobilenet_v3_small", False)]
+    ("arch", "tta"),
+    [
+        ("simple_cnn", False),
+        pytest.param("small_resnet", True, marks=pytest.mark.slow),
+        pytest.param("mobilenet_v3_small", False, marks=pytest.mark.slow),
+    ],
 )
 def test_it_says_what_torch_says_for_any_number_of_cells(
     arch: str, tta: bool, pixels: Pixels, workspace: Path, capsys: pytest.CaptureFixture[str]
@@ -65,6 +70,7 @@ def test_the_file_stands_for_itself(workspace: Path) -> None:
     assert str(ROOT).encode() not in Path("model.onnx").read_bytes()
 
 
+@pytest.mark.slow
 def test_in_8_bits_it_is_smaller_and_says_nearly_the_same(
     pixels: Pixels, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +87,7 @@ def test_in_8_bits_it_is_smaller_and_says_nearly_the_same(
     assert not np.array_equal(whole.score(pixels)[0], small.score(pixels)[0])
 
 
+@pytest.mark.slow
 def test_without_cells_drawn_ones_are_compared_and_8_bits_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,6 +100,7 @@ def test_without_cells_drawn_ones_are_compared_and_8_bits_are_refused(
     assert not Path("small.onnx").exists()
 
 
+@pytest.mark.slow
 def test_onnxruntime_reports_nothing_of_its_use(workspace: Path) -> None:
     folder = make_model(workspace / "model")
     home = workspace / "home"

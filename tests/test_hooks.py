@@ -14,6 +14,7 @@ def scratch(tmp_path: Path) -> Scratch:
     return scratch
 
 
+@pytest.mark.slow
 def test_a_commit_is_checked_and_a_switch_brings_its_files(scratch: Scratch) -> None:
     (scratch.path / "malaria/errors.py").write_text('"""Wrong."""\n\nimport os\n\nlimit: int = "3"\n')
     output = scratch.run("git add . && git commit -m wrong", status=1)

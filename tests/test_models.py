@@ -56,7 +56,10 @@ def test_the_head_is_the_layer_that_gives_the_logit(arch: str) -> None:
     assert head.out_features == 1
 
 
-@pytest.mark.parametrize("arch", ["small_resnet", "resnet18", "mobilenet_v3_small"])
+TORCHVISIONS = [pytest.param(arch, marks=pytest.mark.slow) for arch in ("resnet18", "mobilenet_v3_small")]
+
+
+@pytest.mark.parametrize("arch", ["small_resnet", *TORCHVISIONS])
 def test_a_hundred_batches_are_enough_to_be_judged_by(arch: str) -> None:
     """What batch norm remembers is of these, and no more of its start, by which all cells would look alike."""
     torch.manual_seed(0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from scratch import Repository, Scratch, leftovers, wait_for
+from scratch import Repository, leftovers, wait_for
 from servers import free_port
 
 from malaria import parallel
@@ -33,11 +33,10 @@ PLAIN = {
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Scratch:
+def scratch(scratch: Repository) -> Repository:
     """Drawn cells, ready for training."""
-    scratch = Scratch(tmp_path / "scratch")
-    scratch.set_params({"source: nih ": "source: synthetic "})
-    scratch.run("uv run dvc repro split preprocess")
+    shutil.rmtree(scratch.path / "models")
+    shutil.rmtree(scratch.path / "metrics/train")
     return scratch
 
 
@@ -48,8 +47,9 @@ def test_alone_a_process_has_all_the_work() -> None:
     assert parallel.mean(value) == value
 
 
+@pytest.mark.slow
 @two_cores
-def test_two_processes_reach_what_one_does(scratch: Scratch) -> None:
+def test_two_processes_reach_what_one_does(scratch: Repository) -> None:
     scratch.set_params(PLAIN)
     scratch.run(TRAIN)
     alone, figures = _result(scratch)
@@ -66,8 +66,9 @@ def test_two_processes_reach_what_one_does(scratch: Scratch) -> None:
         assert same_figures[name]["accuracy"] == pytest.approx(figures[name]["accuracy"], abs=1e-3)
 
 
+@pytest.mark.slow
 @two_cores
-def test_two_machines_train_together_and_one_of_them_writes(scratch: Scratch, tmp_path: Path) -> None:
+def test_two_machines_train_together_and_one_of_them_writes(scratch: Repository, tmp_path: Path) -> None:
     scratch.set_params({r"epochs: \d+ ": "epochs: 2 "})
     shutil.copytree(scratch.path, tmp_path / "second")
     (line,) = re.findall(r"`(torchrun [^`]+)`", scratch.read("stages/train.py"))
@@ -87,8 +88,9 @@ def test_two_machines_train_together_and_one_of_them_writes(scratch: Scratch, tm
     Repository(writer).run("python -m stages.evaluate")
 
 
+@pytest.mark.slow
 @two_cores
-def test_a_killed_process_ends_the_stage_and_the_others(scratch: Scratch) -> None:
+def test_a_killed_process_ends_the_stage_and_the_others(scratch: Repository) -> None:
     scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 1000 "})
     command = [sys.executable, "-m", "stages.train"]
     with subprocess.Popen(command, cwd=scratch.path, stderr=subprocess.PIPE, text=True) as training:
@@ -103,8 +105,9 @@ def test_a_killed_process_ends_the_stage_and_the_others(scratch: Scratch) -> Non
     assert not (scratch.path / "models/model.safetensors").exists()
 
 
+@pytest.mark.slow
 @two_cores
-def test_two_processes_go_on_where_they_were_broken_off(scratch: Scratch) -> None:
+def test_two_processes_go_on_where_they_were_broken_off(scratch: Repository) -> None:
     scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 25 "})
     scratch.run(TRAIN)
     whole, _ = _result(scratch)
@@ -132,14 +135,14 @@ def test_two_processes_go_on_where_they_were_broken_off(scratch: Scratch) -> Non
         ),
     ],
 )
-def test_what_cannot_be_shared_is_refused(changes: dict[str, str], message: str, scratch: Scratch) -> None:
+def test_what_cannot_be_shared_is_refused(changes: dict[str, str], message: str, scratch: Repository) -> None:
     scratch.set_params(changes)
     output = scratch.run(TRAIN, status=1)
     assert message in output
     assert "Traceback" not in output
 
 
-def _result(scratch: Scratch) -> tuple[dict[str, torch.Tensor], dict[str, dict[str, float]]]:
+def _result(scratch: Repository) -> tuple[dict[str, torch.Tensor], dict[str, dict[str, float]]]:
     weights = load_file(scratch.path / "models/model.safetensors")
     return weights, json.loads(scratch.read("metrics/train/metrics.json"))
 

@@ -12,19 +12,15 @@ from closure import closure
 from conftest import ROOT
 from dvc_data.hashfile.meta import Meta
 from ruamel.yaml import YAML
-from scratch import Scratch, stages_run
+from scratch import Repository, stages_run
 
 STAGES: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
 
 
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+def scratch(ran: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The pipeline, run once on drawn cells and committed."""
-    scratch = Scratch(tmp_path_factory.mktemp("scratch") / "with a space")
-    scratch.set_params({"source: nih ": "source: synthetic "})
-    assert stages_run(scratch.run("uv run dvc repro")) == list(STAGES)
-    scratch.run("git add . && git commit -qm ran")
-    return scratch
+    return ran.copy(tmp_path_factory.mktemp("scratch") / "with a space")
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -43,7 +39,7 @@ def test_the_header_of_a_stage_names_its_command_and_its_files(stage: str) -> No
         assert name in header, name
 
 
-def test_the_whole_of_it_runs_and_says_where_the_report_is(scratch: Scratch) -> None:
+def test_the_whole_of_it_runs_and_says_where_the_report_is(scratch: Repository) -> None:
     figures = json.loads(scratch.read("metrics/evaluate/metrics.json"))
     for split in ("val", "test"):
         assert {"accuracy", "sensitivity", "specificity", "roc_auc", "f1", "mcc"} <= figures[split].keys()
@@ -52,7 +48,7 @@ def test_the_whole_of_it_runs_and_says_where_the_report_is(scratch: Scratch) -> 
     assert output == f"The report is at {(scratch.path / 'report/index.html').as_uri()}\n"
 
 
-def test_predictions_are_of_every_cell_of_val_and_test(scratch: Scratch) -> None:
+def test_predictions_are_of_every_cell_of_val_and_test(scratch: Repository) -> None:
     predictions, split = (pd.read_csv(scratch.path / f"data/{name}.csv") for name in ("predictions", "split"))
     held_out = split[split.split != "train"]
     assert predictions.name.tolist() == held_out.name.tolist()
@@ -60,14 +56,15 @@ def test_predictions_are_of_every_cell_of_val_and_test(scratch: Scratch) -> None
     assert split.name.is_monotonic_increasing
 
 
-def test_git_has_the_lock_the_figures_and_the_plots_but_no_data(scratch: Scratch) -> None:
+def test_git_has_the_lock_the_figures_and_the_plots_but_no_data(scratch: Repository) -> None:
     tracked = scratch.run("git ls-files").split()
     assert {"dvc.lock", "metrics/evaluate/metrics.json", "metrics/train/metrics.json", "plots/roc.csv"} <= set(tracked)
     assert not [name for name in tracked if name.endswith((".npy", ".safetensors", ".zip"))]
     assert scratch.run("git status --porcelain") == ""
 
 
-def test_nothing_runs_twice_and_a_second_run_gives_the_same_lock(scratch: Scratch) -> None:
+@pytest.mark.slow
+def test_nothing_runs_twice_and_a_second_run_gives_the_same_lock(scratch: Repository) -> None:
     assert stages_run(scratch.run("uv run dvc repro")) == []
     lock = scratch.read("dvc.lock")
     assert stages_run(scratch.run("uv run dvc repro -f")) == list(STAGES)
@@ -75,7 +72,7 @@ def test_nothing_runs_twice_and_a_second_run_gives_the_same_lock(scratch: Scratc
     assert scratch.run("git status --porcelain") == ""
 
 
-def test_what_has_run_before_is_never_run_again_even_without_the_lock(scratch: Scratch) -> None:
+def test_what_has_run_before_is_never_run_again_even_without_the_lock(scratch: Repository) -> None:
     scratch.run("git rm -q dvc.lock && rm -rf data models metrics plots report")
     output = scratch.run("uv run dvc repro")
     assert stages_run(output) == []
@@ -84,20 +81,22 @@ def test_what_has_run_before_is_never_run_again_even_without_the_lock(scratch: S
     assert scratch.run("git status --porcelain") == ""
 
 
-def test_another_fold_decodes_nothing_again(scratch: Scratch) -> None:
+@pytest.mark.slow
+def test_another_fold_decodes_nothing_again(scratch: Repository) -> None:
     output = scratch.run("uv run dvc exp run -S split.fold=1 -S train.arch=simple_cnn")
     assert stages_run(output) == ["split", "audit", "train", "evaluate", "explain", "report"]
     scratch.run("git restore . && uv run dvc checkout")
 
 
-def test_another_size_decodes_all_cells_again(scratch: Scratch) -> None:
+@pytest.mark.slow
+def test_another_size_decodes_all_cells_again(scratch: Repository) -> None:
     output = scratch.run("uv run dvc exp run -S preprocess.size=48")
     assert stages_run(output) == ["preprocess", "audit", "train", "evaluate", "explain", "report"]
     assert np.load(scratch.path / "data/cells.npy", mmap_mode="r").shape[1:] == (48, 48, 3)
     scratch.run("git restore . && uv run dvc checkout")
 
 
-def test_no_param_is_tracked_under_a_name_that_the_run_cache_overlooks(scratch: Scratch) -> None:
+def test_no_param_is_tracked_under_a_name_that_the_run_cache_overlooks(scratch: Repository) -> None:
     lock = YAML(typ="safe", pure=True).load(scratch.path / "dvc.lock")["stages"].values()
     assert "preprocess.size" in (tracked := set().union(*(_keys(stage.get("params", {})) for stage in lock)))
     assert not tracked & {Meta.PARAM_SIZE, Meta.PARAM_NFILES}
@@ -108,7 +107,7 @@ def _keys(tree: dict[str, Any]) -> set[str]:
     return tree.keys() | set().union(*(_keys(below) for below in tree.values() if isinstance(below, dict)))
 
 
-def test_a_clean_clone_says_whether_the_lock_is_current(scratch: Scratch, tmp_path: Path) -> None:
+def test_a_clean_clone_says_whether_the_lock_is_current(scratch: Repository, tmp_path: Path) -> None:
     clone = f"rm -rf '{tmp_path}/clone' && git clone -q . '{tmp_path}/clone' && cd '{tmp_path}/clone' && "
     scratch.run(clone + "uv run dvc repro --dry --allow-missing")
     stale = "sed -i 's/epochs: 1/epochs: 3/' params.yaml && uv run dvc repro --dry --allow-missing"
@@ -118,13 +117,13 @@ def test_a_clean_clone_says_whether_the_lock_is_current(scratch: Scratch, tmp_pa
 @pytest.mark.parametrize(
     ("stage", "needed"), [("split", "pandas"), ("preprocess", "PIL.Image"), ("audit", "numpy"), ("report", "jinja2")]
 )
-def test_a_stage_that_runs_no_network_does_not_wait_for_torch(stage: str, needed: str, scratch: Scratch) -> None:
+def test_a_stage_that_runs_no_network_does_not_wait_for_torch(stage: str, needed: str, scratch: Repository) -> None:
     imported = re.findall(r"^import time: .*\| +(\S+)$", scratch.run(f"python -X importtime -m stages.{stage}"), re.M)
     assert needed in imported
     assert "torch" not in imported
 
 
-def test_bad_params_are_refused_before_any_work(scratch: Scratch) -> None:
+def test_bad_params_are_refused_before_any_work(scratch: Repository) -> None:
     output = scratch.run("uv run dvc exp run -S download.synthetic.seed=5 -S train.epochs=abc", status=255)
     assert "train.epochs: Input should be a valid integer (it is 'abc')" in output
     assert "Traceback" not in output

@@ -198,6 +198,7 @@ def test_no_more_is_read_than_is_asked_for(drawn: Cells) -> None:
     parts.close()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_as_a_program_it_ends_with_a_status_and_bears_a_closed_pipe(folder: Path, model: str) -> None:
     run = [sys.executable, "-m", "malaria.cli", "predict", str(folder), "--model", model, "--csv"]
     (folder / "bad\udcff.png").write_bytes(b"rubbish")
@@ -215,8 +216,9 @@ def test_interrupted_it_ends_quietly_with_what_it_has_said(drawn: Cells, model: 
     with zipfile.ZipFile(tmp_path / "cells.zip", "w") as archive:
         archive.writestr("cell.png", drawn[0][1])
     run = [sys.executable, "-m", "malaria.cli", "predict", "-", "--model", model, "--jsonl"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(run, cwd=ROOT, **pipes, start_new_session=True) as process:  # type: ignore[call-overload]
+    options = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    options |= {"cwd": ROOT, "env": os.environ | {"PYTHONUNBUFFERED": ""}, "start_new_session": True}
+    with subprocess.Popen(run, **options) as process:
         process.stdin.write(f"{tmp_path}/cells.zip\n".encode() * 10 * CHUNK)  # and more to come
         process.stdin.flush()
         rows = [json.loads(process.stdout.readline())]

@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
-from scratch import Repository, Scratch
+from scratch import Repository
 
 WORKFLOW: dict[Any, Any] = YAML(typ="safe", pure=True).load(ROOT / ".github/workflows/ci.yml")
 
+
+pytestmark = pytest.mark.slow
 
 EPOCHS = r"^\| params.yaml +\| train.epochs +\| 1 +\| 2 +\|$"
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+def head(ran: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A branch that trains one epoch more than main, and has run."""
-    head = Scratch(tmp_path_factory.mktemp("head") / "scratch")
-    head.set_params({"source: nih ": "source: synthetic "})
-    head.run("uv run dvc repro && git add . && git commit -qm base")
+    head = ran.copy(tmp_path_factory.mktemp("head") / "scratch")
     head.run("git switch -qc longer && uv run dvc exp run -S train.epochs=2 && git add . && git commit -qm longer")
     return head
 
@@ -35,20 +35,20 @@ def compare(repository: Repository, base: str) -> str:
     return summary
 
 
-def test_params_metrics_and_the_verdict_are_in_the_summary_and_the_comment(head: Scratch) -> None:
+def test_params_metrics_and_the_verdict_are_in_the_summary_and_the_comment(head: Repository) -> None:
     summary = compare(head, "main")
     assert re.search(EPOCHS, summary, re.MULTILINE)
     assert re.search(r"^\| metrics/evaluate/metrics.json +\| test.accuracy +\|", summary, re.MULTILINE)
     assert re.search(r"^\| HEAD \| 1 \| \d+ \| .*(better|worse|no difference shown) \|$", summary, re.MULTILINE)
 
 
-def test_without_predictions_params_and_metrics_are_told_all_the_same(head: Scratch, tmp_path: Path) -> None:
+def test_without_predictions_params_and_metrics_are_told_all_the_same(head: Repository, tmp_path: Path) -> None:
     summary = compare(head.clone(tmp_path / "clone"), "origin/main")
     assert re.search(EPOCHS, summary, re.MULTILINE)
     assert "Not told, since the predictions cannot be reached from here" in summary
     assert "Traceback" not in summary
 
 
-def test_no_change_is_said_and_an_unknown_base_refused(head: Scratch) -> None:
+def test_no_change_is_said_and_an_unknown_base_refused(head: Repository) -> None:
     assert compare(head, "HEAD").count("No change.") == 2
     assert "nope: no such commit" in head.run("bash .ci/changes nope", status=1)

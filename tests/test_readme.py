@@ -42,6 +42,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
     return scratch
 
 
+@pytest.mark.slow
 def test_the_commands_typed_in_order_do_what_they_say(scratch: Scratch) -> None:
     install, synthetic, back, tests, repro, epochs, diff, restore = commands("Run it")
     assert install == "pip install uv"
@@ -64,6 +65,7 @@ def test_the_commands_typed_in_order_do_what_they_say(scratch: Scratch) -> None:
     assert scratch.run("git status --porcelain") == ""
 
 
+@pytest.mark.slow
 def test_the_commands_that_use_the_model_do(scratch: Scratch) -> None:
     table, groups, demo, export, by_onnx = commands("Use the model")
     cells = scratch.path / "cells"
@@ -83,6 +85,7 @@ def test_the_commands_that_use_the_model_do(scratch: Scratch) -> None:
     scratch.run("rm -r cells cells.csv model.onnx")
 
 
+@pytest.mark.slow
 def test_the_example_in_python_does(scratch: Scratch) -> None:
     (scratch.path / "cell.png").write_bytes(next(iter(draw_cells(patients=2, cells=8, seed=3, workers=1)))[1])
     (scratch.path / "example.py").write_text(PREDICTING.split("```python\n")[1].split("```")[0])
@@ -90,6 +93,7 @@ def test_the_example_in_python_does(scratch: Scratch) -> None:
     scratch.run("rm cell.png example.py")
 
 
+@pytest.mark.slow
 def test_the_commands_to_change_and_compare_do_too(scratch: Scratch) -> None:
     *change, back, compare = commands("Change it, compare it")
     assert stages_run(scratch.run(change[0])) == ["train", "evaluate", "explain", "report"]
@@ -104,6 +108,7 @@ def test_the_commands_to_change_and_compare_do_too(scratch: Scratch) -> None:
     assert "flips: train.augment=flips (flips)" in verdict
 
 
+@pytest.mark.slow
 def test_folds_by_a_loop_are_pooled_and_compared(scratch: Scratch) -> None:
     lines = [
         line.replace("0 1 2 3 4", "0 1").replace("{0,1,2,3,4}", "{0,1}")
@@ -119,6 +124,7 @@ def test_folds_by_a_loop_are_pooled_and_compared(scratch: Scratch) -> None:
 
 
 @pytest.mark.parametrize("what", ["split.fold", "train.seed"])
+@pytest.mark.slow
 def test_folds_and_seeds_by_the_queue_run_beside_the_workspace(what: str, scratch: Scratch) -> None:
     queue, start, status = commands("Folds and seeds", 1, EXPERIMENTS)
     assert "-n seed -S 'train.seed=range(0,5)'" in EXPERIMENTS
@@ -142,12 +148,14 @@ def test_folds_and_seeds_by_the_queue_run_beside_the_workspace(what: str, scratc
         ("HEAD $(git rev-list --max-parents=0 HEAD)", "its predictions cannot be read"),
     ],
 )
+@pytest.mark.slow
 def test_a_revision_that_cannot_be_compared_is_named(revisions: str, message: str, scratch: Scratch) -> None:
     output = scratch.run(f"uv run malaria compare {revisions}", status=1)
     assert message in output
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_the_leak_is_measured_by_one_command(scratch: Scratch) -> None:
     (leak,) = commands("Numbers to be trusted")
     scratch.run("git commit -q --allow-empty -m 'not what an earlier run of it started from'")
@@ -225,7 +233,7 @@ def measured(title: str) -> pd.DataFrame:
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.name)
 def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text("utf-8"))
-    assert [link for link in links if not (page.parent / link).is_file()] == []
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_every_page_of_docs_is_named_in_the_readme() -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 from dvc.utils.hydra import apply_overrides
-from scratch import Scratch
+from scratch import Repository
 
 from bench.results import FOLDER, PAGE, TABLES, read_table, remember_minutes, render
 from malaria.markdown import publish, to_markdown
@@ -67,11 +67,9 @@ def test_the_page_names_each_command_that_made_a_table() -> None:
     assert set(re.findall(r"bench/results\.py ([a-z0-9-]+)", RESULTS)) == set(TABLES)
 
 
-def test_variants_are_run_and_compared(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_variants_are_run_and_compared(scratch: Repository) -> None:
     """On drawn cells and two folds: one row for both, with the minutes; a second time nothing is trained."""
-    scratch = Scratch(tmp_path / "scratch")
-    scratch.set_params({"source: nih ": "source: synthetic "})
-    scratch.run("git commit -qam synthetic")
     command = "uv run python bench/results.py folds --fold 0 1"
     row = r"^\| default \|  \| 2 \| \d+ \| .* ± .* \| {} \|$"
     assert re.search(row.format(r"\d+\.\d"), scratch.run(command), re.MULTILINE)

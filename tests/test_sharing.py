@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
-from scratch import Repository, Scratch, stages_run
+from scratch import Repository, stages_run
 from servers import KEY, S3, SECRET, Server, Sshd, needs_s3, needs_ssh
+
+pytestmark = pytest.mark.slow
 
 PAGE = (ROOT / "docs/SHARING.md").read_text("utf-8")
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")
@@ -57,12 +59,10 @@ class Remote:
 
 
 @pytest.fixture(scope="module")
-def owner(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+def owner(ran: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A project that has run, also with two epochs, and has a remote for Git; none for DVC yet."""
     folder = tmp_path_factory.mktemp("owner")
-    owner = Scratch(folder / "scratch")
-    owner.set_params({"source: nih ": "source: synthetic "})
-    owner.run("uv run dvc repro && git add . && git commit -qm ran")
+    owner = ran.copy(folder / "scratch")
     owner.run("uv run dvc exp run -n longer -S train.epochs=2 && git restore . && uv run dvc checkout")
     owner.run(f"git clone -q --bare . '{folder}/bare.git' && git remote add origin '{folder}/bare.git'")
     return owner
@@ -97,7 +97,7 @@ def _say(lines: str, says: dict[str, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def shared(owner: Scratch, remote: Remote, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+def shared(owner: Repository, remote: Remote, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The project once it has that remote, and has pushed to it."""
     ours = owner.clone(tmp_path_factory.mktemp("shared") / "ours")
     origin = owner.run("git remote get-url origin").strip()
@@ -131,7 +131,7 @@ def test_a_colleague_has_the_same_bytes_and_trains_nothing(shared: Repository, c
     assert json.loads(colleague.read("metrics/train/metrics.json"))["step"] == 1
 
 
-def test_runs_are_not_pushed_without_a_remote_and_that_is_said(owner: Scratch) -> None:
+def test_runs_are_not_pushed_without_a_remote_and_that_is_said(owner: Repository) -> None:
     output = owner.run("uv run malaria push-runs", status=1)
     assert "runs were not pushed: config file error: no remote specified" in output
     assert "Traceback" not in output

@@ -82,6 +82,7 @@ def test_a_stage_run_by_hand_says_what_mends_it(scratch: Repository, survived: S
     survived("an out damaged, its stage run by hand", "`python -m stages.split`, then what it says", message)
 
 
+@pytest.mark.slow
 def test_an_object_of_the_cache_that_was_written_to(scratch: Repository, survived: Survived) -> None:
     before = (scratch.path / "data/split.csv").read_bytes()
     cached = in_cache(scratch, "data/split.csv")
@@ -102,6 +103,7 @@ def test_an_object_of_the_cache_that_was_written_to(scratch: Repository, survive
     )
 
 
+@pytest.mark.slow
 def test_an_object_of_the_cache_that_rotted(scratch: Repository, survived: Survived) -> None:
     before = (scratch.path / "data/split.csv").read_bytes()
     cached = in_cache(scratch, "data/split.csv")

@@ -138,7 +138,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, locales: str) -> Scratch:
     return scratch
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", AS_BEFORE)
 def test_every_out_is_the_same_bytes(
     name: str, home: Scratch, locales: str, tmp_path: Path, survived: Survived
@@ -151,7 +151,7 @@ def test_every_out_is_the_same_bytes(
     survived(name, f"`dvc repro` of 240 drawn cells with {name}", f"none: {len(sums(home))} outs are the same bytes")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", THREADS)
 def test_another_number_of_threads_changes_last_bits(
     name: str, home: Scratch, locales: str, tmp_path: Path, survived: Survived

@@ -55,6 +55,7 @@ def _epochs(scratch: Repository) -> int:
     return len(table.read_text().splitlines()) - 1 if table.exists() else 0
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_after_each_signal(
     prepared: Repository, unbroken: str, tmp_path: Path, survived: Survived
 ) -> None:
@@ -74,7 +75,7 @@ def test_a_training_goes_on_after_each_signal(
         survived(f"training ended by {name}", "the signal to `dvc repro` and all that it started", message)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_stage_that_a_killed_dvc_left_running_is_not_run_twice(
     prepared: Repository, unbroken: str, tmp_path: Path, survived: Survived
 ) -> None:
@@ -104,6 +105,7 @@ for n in range(10**6):
 """
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_whole_whenever_its_writing_is_killed(tmp_path: Path, survived: Survived) -> None:
     path, dice, tries = tmp_path / "state.safetensors", random.Random(0), 10
     midway = 0
@@ -120,7 +122,7 @@ def test_a_checkpoint_is_whole_whenever_its_writing_is_killed(tmp_path: Path, su
     survived("killed while a checkpoint is written", "SIGKILL at random moments", "the one before is whole", tries)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_another_training_does_not_go_on(prepared: Repository, tmp_path: Path, survived: Survived) -> None:
     scratch = prepared.copy(tmp_path / "scratch")
     command = "python -m stages.train"

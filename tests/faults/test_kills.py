@@ -17,7 +17,7 @@ from scratch import Repository, Scratch, leftovers, wait_for
 
 STAGES = "download", "split", "preprocess", "audit", "train", "evaluate", "explain", "report"
 SOME = "preprocess", "train", "evaluate", "report"  # of the quick test
-KILLS = 30  # of the slow test
+KILLS = 30  # of the exhaustive test
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ def check(scratch: Repository, lock: str) -> None:
         assert hashlib.md5(path.read_bytes()).hexdigest() == (path.parent.name + path.name).removesuffix(".dir")
 
 
+@pytest.mark.slow
 def test_a_kill_in_each_stage(untouched: Scratch, ran: Repository, survived: Survived) -> None:
     dice = random.Random(0)
     killed = [kill(untouched, dice.uniform(0.2, 2), stage) for stage in SOME]
@@ -69,7 +70,7 @@ def test_a_kill_in_each_stage(untouched: Scratch, ran: Repository, survived: Sur
     survived("killed in any stage", provoked, f"the lock of a clean run; killed: {', '.join(killed)}", len(killed))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_kills_at_random_moments(untouched: Scratch, tmp_path: Path, survived: Survived) -> None:
     untouched.set_params({"epochs: 1 ": "epochs: 20 "})  # so that some come while it trains
     clean, dice, killed = untouched.copy(tmp_path / "clean"), random.Random(1), list[str]()

@@ -27,6 +27,7 @@ def _deterministic() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.slow
 def test_the_loss_explodes(scratch: Repository, survived: Survived) -> None:
     good = (scratch.path / MODEL).read_bytes()
     output = scratch.run("dvc exp run -S train.epochs=3 -S train.lr=100 -S train.optimizer=sgd", status=255)

@@ -37,7 +37,7 @@ from stages.preprocess import preprocess
 
 PARAMS = Params.model_validate(read_tree())
 QUICK = {"epochs": 1, "batch_size": 8, "arch": "small_resnet"}
-LONG = [("epochs", 1000)]  # minutes; the slow test runs it
+LONG = [("epochs", 1000)]  # minutes; the exhaustive test runs it
 
 
 def values_of(section: str) -> dict[str, list[Any]]:
@@ -126,6 +126,7 @@ def test_every_size_and_fit_is_decoded(archive: Path, drawn: list[tuple[str, byt
             assert np.load(tmp_path / "cells.npy").shape == (4, size, size, 3)
 
 
+@pytest.mark.slow
 def test_the_real_cells_can_be_split_at_every_end(survived: Survived) -> None:
     cells = describe_cells(list(nih.manifest()))
     ends = values_of("split")
@@ -152,6 +153,7 @@ def test_the_fewest_cells_are_drawn() -> None:
         assert len(list(draw_cells(**settings, workers=1))) == least["cells"]
 
 
+@pytest.mark.slow
 def test_predictions_are_judged_at_every_end(survived: Survived) -> None:
     predictions = random_predictions().assign(unlikeness=lambda cells: cells.logit.abs())
     val = predictions[predictions.split == "val"]
@@ -175,7 +177,7 @@ def test_a_point_that_val_cannot_reach_is_said_by_name(survived: Survived) -> No
     survived("an operating point out of reach", "a model that is wrong", str(refused.value))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_thousand_epochs_and_every_network_at_512_px_run(survived: Survived) -> None:
     assert len(train_few(few=2, epochs=1000, augment="none")) == 1000
     for arch in (networks := values_of("train")["arch"]):
@@ -183,7 +185,7 @@ def test_a_thousand_epochs_and_every_network_at_512_px_run(survived: Survived) -
     survived("the longest training, the largest input", "1000 epochs; 512 px", "none: they run", 1 + len(networks))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("patients", "cells", "folds", "val", "more"),
     [

@@ -92,7 +92,7 @@ def _judge_call(call: ast.Call) -> Iterator[str]:
     yield from (f"{word}={value}" for word, value in given & KEYWORDS)
     if name == "torch.load" and ("weights_only", True) not in given:
         yield "torch.load"
-    if bare and name == "YAML" and ("typ", "safe") not in given:
+    if bare and name == "YAML" and not given & {("typ", "safe"), ("typ", "rt")}:  # rt makes the same, with comments
         yield "YAML"
 
 

@@ -85,6 +85,7 @@ def says(output: str, start: str) -> str:
 
 
 @needs_mounts
+@pytest.mark.slow
 def test_the_disk_is_full_in_any_stage(small: Repository, survived: Survived) -> None:
     disk = small.path.parent
     for stage, first in FIRST.items():
@@ -100,7 +101,7 @@ def test_the_disk_is_full_in_any_stage(small: Repository, survived: Survived) ->
     assert small.run("dvc status").endswith("up to date.\n")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @needs_mounts
 def test_the_disk_of_the_cache_is_full(scratch: Repository, tmp_path: Path, survived: Survived) -> None:
     disk = tmp_path / "cache"
@@ -151,6 +152,7 @@ def test_memory_runs_out(
     survived(f"memory runs out in {stage}", f"`ulimit -v`, {gib} GiB", line)
 
 
+@pytest.mark.slow
 def test_a_process_that_helps_is_killed(scratch: Repository, survived: Survived) -> None:
     scratch.set_params({"cells: 240 ": "cells: 4000 ", " size: 32 ": " size: 256 "})
     scratch.run("python -m stages.download")

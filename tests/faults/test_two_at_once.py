@@ -10,6 +10,7 @@ from scratch import Repository, wait_for
 LONG = {r"epochs: \d+ ": "epochs: 20 "}
 
 
+@pytest.mark.slow
 def test_two_repros_in_one_clone(scratch: Repository, survived: Survived) -> None:
     scratch.set_params(LONG)
     with scratch.start("dvc repro train") as first:
@@ -24,7 +25,7 @@ def test_two_repros_in_one_clone(scratch: Repository, survived: Survived) -> Non
     survived("a second `dvc repro` in the same clone", "typed while the first one trains", line)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_clones_share_a_cache_and_a_remote(scratch: Repository, tmp_path: Path, survived: Survived) -> None:
     scratch.run(f"git clone -q --bare . '{tmp_path}/bare.git'")
     clones = [_clone(tmp_path, name) for name in ("one", "two", "three")]
@@ -46,7 +47,7 @@ def _clone(folder: Path, name: str) -> Repository:
     return clone
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_workspace_is_edited_while_the_queue_runs(scratch: Repository, survived: Survived) -> None:
     scratch.run("dvc exp run --queue -n queued -S train.epochs=3 && dvc queue start > /dev/null 2>&1")
     wait_for(lambda: "Running" in scratch.run("dvc queue status"))
