@@ -13,6 +13,7 @@ from PIL import Image
 
 from malaria import charts, pictures
 from malaria.evaluation import find_mistakes, find_suspects, judge_splits, tabulate_predictions
+from malaria.metrics import judge
 from malaria.report import FIGURES, find_cost, interval, number, percent, render_report
 from malaria.splits import assign_splits, describe_cells
 
@@ -60,6 +61,10 @@ def test_a_link_of_the_page_leads_to_a_section_and_each_section_has_one(page: st
     links, sections = re.findall(r'href="#([^"]+)"', page), re.findall(r'<h2 id="([^"]+)"', page)
     assert set(sections) | {"main"} == set(links)
     assert len(re.findall(r'id="([^"]+)"', page)) == len(set(re.findall(r'id="([^"]+)"', page)))
+
+
+def test_every_figure_has_a_name_on_the_page(predictions: pd.DataFrame) -> None:
+    assert set(FIGURES) == set(judge(predictions, 0.5).columns)
 
 
 def test_the_page_names_every_figure_with_its_interval(page: str, predictions: pd.DataFrame) -> None:
