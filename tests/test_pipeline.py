@@ -2,13 +2,14 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from closure import closure
+from closure import closure, write_deps
 from conftest import ROOT
 from dvc_data.hashfile.meta import Meta
 from ruamel.yaml import YAML
@@ -27,6 +28,16 @@ def scratch(ran: Repository, tmp_path_factory: pytest.TempPathFactory) -> Reposi
 def test_a_stage_depends_on_every_module_that_it_imports_and_on_no_other(stage: str) -> None:
     code = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
     assert code == closure(ROOT / "stages" / f"{stage}.py", ROOT), "`uv run python tests/closure.py` writes them"
+
+
+def test_a_command_writes_those_lists_and_nothing_else(tmp_path: Path) -> None:
+    for folder in ("malaria", "stages"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    whole = (ROOT / "dvc.yaml").read_text("utf-8")
+    spoilt = whole.replace("      - malaria/names.py\n", "").replace("- malaria/stage.py", "- malaria/gone.py")
+    (tmp_path / "dvc.yaml").write_text(spoilt)
+    write_deps(tmp_path)
+    assert (tmp_path / "dvc.yaml").read_text() == whole
 
 
 @pytest.mark.parametrize("stage", STAGES)
