@@ -46,6 +46,8 @@ def run(main: Callable[[], None]) -> None:
         if words := explain(error, script.stem):
             raise UserError(f"{script.stem}: {words}") from None
         raise
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception has no place in an interpreter that is ending
 
 
 def explain(error: Exception, stage: str) -> str | None:
@@ -75,6 +77,7 @@ def _lower(stage: str) -> str:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would break off the tidying up
     print(f"{Path(sys.argv[0]).stem}: terminated; `dvc repro` goes on", file=sys.stderr)
     sys.exit(TERMINATED)
 
