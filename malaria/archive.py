@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from malaria.errors import UserError
+from malaria.files import whole
 from malaria.names import CLASSES
 from malaria.outs import reading
 from malaria.zips import read_file, read_member
@@ -36,15 +37,10 @@ def write_archive(path: Path, cells: Iterable[tuple[str, bytes]], check: Callabl
     Raises:
         ValueError: the names are not strictly increasing.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    try:
+    with whole(path) as unfinished:
         sums = _write(unfinished, cells)
         if check:
             check(sums)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return digest(sums)
 
 

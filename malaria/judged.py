@@ -8,8 +8,7 @@ import numpy as np
 from malaria.classifier import Classifier
 from malaria.images import read_image, to_rgb, to_square
 from malaria.metrics import Array
-from malaria.pictures import lay_over, shrink
-from malaria.report import embed_image
+from malaria.pictures import embed, lay_over, shrink
 
 LARGE = 512  # px a side, kept of a picture until its evidence is laid over it
 
@@ -46,6 +45,6 @@ def judge_files(classifier: Classifier, named: Sequence[tuple[str, bytes]]) -> t
     if classifier.explain:
         maps = classifier.explain(cells)
         pairs = zip(images, maps, strict=True)
-        evidence = [embed_image(lay_over(image, heat, classifier.card.fit)) for image, heat in pairs]
-    pictures = [embed_image(shrink(image)) for image in images]
+        evidence = [embed(lay_over(image, heat, classifier.card.fit)) for image, heat in pairs]
+    pictures = [embed(shrink(image)) for image in images]
     return list(map(Cell, names, probability, deviations, pictures, evidence)), broken

@@ -1,5 +1,6 @@
 """Pictures of cells: as they came, with the evidence laid over them, and in a row for the README."""
 
+import base64
 import io
 from pathlib import Path
 
@@ -34,6 +35,18 @@ def shrink(image: Image.Image) -> Image.Image:
     """The picture, no larger than LARGEST: a few cells are three times the usual size."""
     image.thumbnail((LARGEST, LARGEST))
     return image
+
+
+def embed(image: Image.Image) -> str:
+    """A picture as a data URI."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return data_uri("image/png", buffer.getvalue())
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """A file within a page, of that media type."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def lay_over(image: Image.Image, evidence: Pixels, fit: str) -> Image.Image:

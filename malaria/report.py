@@ -1,7 +1,5 @@
 """The report: one HTML page that carries its pictures in itself and fetches nothing from anywhere."""
 
-import base64
-import io
 import math
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,7 +7,6 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
-from PIL import Image
 
 from malaria import charts, pictures
 from malaria.bootstrap import RESAMPLES
@@ -77,7 +74,7 @@ def make_galleries(examples: pd.DataFrame, cams: Pixels, archive: Path, fit: str
     shown = show_cells(examples, archive)
     images = pictures.read_cells(archive, examples.name.tolist())
     for cell, image, cam in zip(shown, images, cams, strict=True):
-        cell["evidence"] = embed_image(pictures.lay_over(image, cam, fit))
+        cell["evidence"] = pictures.embed(pictures.lay_over(image, cam, fit))
     kinds = examples.kind.tolist()
     return {kind: [cell for cell, of in zip(shown, kinds, strict=True) if of == kind] for kind in dict.fromkeys(kinds)}
 
@@ -91,7 +88,7 @@ def show_cells(cells: pd.DataFrame, archive: Path) -> list[dict[str, Any]]:
             "patient": cell["patient"],
             "label": CLASSES[cell["label"]],
             "probability": cell["probability"],
-            "picture": embed_image(pictures.shrink(image)),
+            "picture": pictures.embed(pictures.shrink(image)),
         }
         for cell, image in zip(cells.to_dict("records"), images, strict=True)
     ]
@@ -115,17 +112,13 @@ def find_cost(timings: pd.DataFrame, arch: str, size: int) -> dict[str, Any] | N
     return None if rows.empty else {**rows.iloc[0]}
 
 
-def embed_image(image: Image.Image) -> str:
-    """A picture as a data URI."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return _data_uri("image/png", buffer.getvalue())
-
-
 def embed_figure(figure: Figure) -> dict[str, str]:
     """A figure as data URIs, light and dark: pictures, so that no script, font or id of them meets the page's."""
     svg = charts.to_svg(figure)
-    return {"light": _data_uri("image/svg+xml", svg), "dark": _data_uri("image/svg+xml", charts.darken(svg))}
+    return {
+        "light": pictures.data_uri("image/svg+xml", svg),
+        "dark": pictures.data_uri("image/svg+xml", charts.darken(svg)),
+    }
 
 
 def show(name: str, value: float | None, digits: int = 1) -> str:
@@ -153,7 +146,3 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def _is_missing(value: float | None) -> bool:
     return value is None or math.isnan(value)
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -18,20 +18,16 @@ try:
 except ImportError:  # Windows, where nobody is kept out
     fcntl = None  # type: ignore[assignment]
 
-LOWER = {  # what makes a stage take less memory
-    "download": "download.synthetic.cells",
-    "preprocess": "preprocess.size",
-    "train": "train.batch_size or preprocess.size, or take another train.arch",
-    "evaluate": "preprocess.size",
-    "explain": "preprocess.size",
-}
 FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 NO_MEMORY = "can't allocate memory", "out of memory", "cannot allocate memory"  # of torch's allocators, and the system
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as a shell counts
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a stage's main() as the program, which ends with status 0 or with one message and another."""
+def run(main: Callable[[], None], lower: str = "preprocess.size") -> None:
+    """Run a stage's main() as the program, which ends with status 0 or with one message and another.
+
+    lower: what in params.yaml makes the stage take less memory.
+    """
     script = Path(sys.argv[0])
     signal.signal(signal.SIGTERM, _terminate)  # by an exception, which tidies up
     try:
@@ -43,19 +39,20 @@ def run(main: Callable[[], None]) -> None:
     except UserError:
         raise
     except Exception as error:
-        if words := explain(error, script.stem):
+        if words := explain(error, lower):
             raise UserError(f"{script.stem}: {words}") from None
         raise
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an exception has no place in an interpreter that is ending
 
 
-def explain(error: Exception, stage: str) -> str | None:
+def explain(error: Exception, lower: str) -> str | None:
     """What went wrong and what to do, where it is the machine that lacks something; None where it is our mistake."""
+    more = f"give it more, or lower {lower} in params.yaml"
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY):
-        return f"not enough memory ({str(error) or 'none left'}): {_lower(stage)}"
+        return f"not enough memory ({str(error) or 'none left'}): {more}"
     if isinstance(error, BrokenProcessPool):
-        return f"a process that helped was killed, perhaps since memory ran out: {_lower(stage)}"
+        return f"a process that helped was killed, perhaps since memory ran out: {more}"
     if isinstance(error, OSError) and error.errno is not None:
         return _explain_file(error)
     return None
@@ -70,10 +67,6 @@ def _explain_file(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return where + "not there; `dvc repro` makes it"
     return where + str(error.strerror)
-
-
-def _lower(stage: str) -> str:
-    return f"give it more, or lower {LOWER.get(stage, 'preprocess.size')} in params.yaml"
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from malaria import compute
 from malaria.cells import Cells, load_cells
+from malaria.compute import pick_device
 from malaria.model_files import Recipe, load_weights
 from malaria.outs import SPLIT_COLUMNS, read_table, reading
 
@@ -23,19 +23,18 @@ class Trained:
     cells: Cells
 
     def rows(self, table: pd.DataFrame) -> torch.Tensor:
-        """Where in the cells those of a table are, by its column name."""
+        """The places in `cells` of the cells that a table names in its column `name`."""
         places = pd.Series(self.split.index, index=self.split.name)
         return torch.tensor(places[table.name].to_numpy(), device=self.cells.labels.device)
 
 
 def load_trained(weights: Path, cells: Path, split: Path) -> Trained:
-    """The network of a .safetensors file, with what a cells.npy and the split.csv beside it hold; torch made ready.
+    """The network of a .safetensors file, with what a cells.npy and the split.csv of its rows hold.
 
     Raises:
         UserError: one is not there or damaged, or they are not of each other.
     """
-    device = compute.pick_device()
-    compute.prepare(seed=0)
+    device = pick_device()
     table = read_table(split, SPLIT_COLUMNS)
     with reading(weights):
         network, recipe = load_weights(weights)

@@ -30,7 +30,7 @@ class Trainer:
                 "take a multiple"
             )
         self.model, self.cells, self.params, self.precision = model, cells, params, precision
-        self.trained = model
+        self.distributed = model
         self.optimizer = make_optimizer(model, params)
         self.schedule = make_schedule(self.optimizer, params, steps)
         self.random = Generator(cells.pixels.device).manual_seed(params.seed)
@@ -57,7 +57,7 @@ class Trainer:
     def begin_epoch(self, frozen: bool) -> None:
         """Say what is trained: the last layer alone, or all."""
         freeze_body(self.model, frozen)
-        self.trained = parallel.distribute(self.model)
+        self.distributed = parallel.distribute(self.model)
 
     def shuffle(self) -> tuple[Tensor, ...]:
         """The rows of train in batches of a new random order."""
@@ -72,7 +72,7 @@ class Trainer:
         batch, labels = augment(pixels, labels, self.params.augment, self.random)
         self.model.train()
         with autocast(batch.device, self.precision):
-            logits = self.trained(batch).float()
+            logits = self.distributed(batch).float()
         smoothing = self.params.label_smoothing
         loss = binary_cross_entropy_with_logits(logits, labels * (1 - smoothing) + smoothing / 2)
         self.optimizer.zero_grad()

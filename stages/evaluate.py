@@ -34,6 +34,7 @@ def main() -> None:
     # These take seconds to import, and a mistake in the params should be told at once.
     import pandas as pd
 
+    from malaria.compute import prepare
     from malaria.evaluation import judge_splits, judge_warnings
     from malaria.files import write_csv, write_json
     from malaria.model_card import ModelCard
@@ -41,6 +42,7 @@ def main() -> None:
     from malaria.tables import tabulate
     from malaria.trained import load_trained
 
+    prepare(seed=0)
     predictions, facts = predict(load_trained(WEIGHTS, Path("data/cells.npy"), Path("data/split.csv")), params.tta)
     write_csv(PREDICTIONS, predictions)
     predictions = pd.read_csv(PREDICTIONS)  # what is judged is what is written, to the last digit

@@ -24,6 +24,7 @@ def main() -> None:
 
     # These take seconds to import, and a mistake in the params should be told at once.
     from malaria.cells import to_floats
+    from malaria.compute import prepare
     from malaria.evaluation import pick_parasitized
     from malaria.explain import check_sanity, choose_examples, show_augmentation
     from malaria.files import write_array, write_csv
@@ -31,6 +32,7 @@ def main() -> None:
     from malaria.outs import PREDICTION_COLUMNS, read_json, read_table, reading
     from malaria.trained import load_trained
 
+    prepare(seed=0)
     predictions = read_table(Path("data/predictions.csv"), PREDICTION_COLUMNS)
     card = read_json(CARD, ("threshold", "evidence_peak"))
     trained = load_trained(WEIGHTS, Path("data/cells.npy"), Path("data/split.csv"))

@@ -14,6 +14,7 @@ import numpy as np
 from malaria.archive import cell_names
 from malaria.duplicates import explain_copies, find_copies, refuse_contradictions
 from malaria.errors import UserError
+from malaria.files import whole
 from malaria.images import decode_archive
 from malaria.machine import count_cores
 from malaria.params import Preprocess, load_params
@@ -29,20 +30,17 @@ def preprocess(archive: Path, names: Sequence[str], out: Path, params: Preproces
     Raises:
         UserError: naming every image that could not be read, or that is in both classes, pixel for pixel.
     """
-    unfinished = out.with_name(out.name + ".tmp")
     hashes = []
     try:
-        with progress(len(names), "decoding", "cell") as bar:
-            for some in decode_archive(archive, names, unfinished, params.size, params.fit, count_cores()):
-                hashes.append(some)
-                bar.update(len(some))
-        copies = find_copies(np.concatenate(hashes), np.load(unfinished, mmap_mode="r"))
-        refuse_contradictions(archive, names, copies)
-        unfinished.replace(out)
+        with whole(out) as unfinished:
+            with progress(len(names), "decoding", "cell") as bar:
+                for some in decode_archive(archive, names, unfinished, params.size, params.fit, count_cores()):
+                    hashes.append(some)
+                    bar.update(len(some))
+            copies = find_copies(np.concatenate(hashes), np.load(unfinished, mmap_mode="r"))
+            refuse_contradictions(archive, names, copies)
     except ValueError as error:
         raise UserError(str(error)) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
     return explain_copies(names, copies)
 
 

@@ -49,7 +49,7 @@ def main() -> None:
     from malaria.charts import draw_confusion, to_png
     from malaria.evaluation import find_mistakes
     from malaria.files import write_bytes, write_text
-    from malaria.pictures import draw_mistakes, tile
+    from malaria.pictures import draw_mistakes, embed, tile
     from malaria.splits import summarise_split
 
     figures, card = read_json(Path("metrics/evaluate/metrics.json")), read_json(Path("models/model.json"), CARD)
@@ -70,7 +70,7 @@ def main() -> None:
         "charts": report.draw_charts(figures["test"], tables, history, sanity),
         "sanity": sanity.median().to_dict() | {"cells": len(sanity)},
         "galleries": report.make_galleries(examples, cams, CELLS, card["fit"]),
-        "augmented": report.embed_image(tile(read_array(Path("data/augmented.npy")))),
+        "augmented": embed(tile(read_array(Path("data/augmented.npy")))),
         "suspects": report.show_cells(read_table(Path("plots/suspects.csv")).head(report.SUSPECTS), CELLS),
     }
     mistakes = find_mistakes(read_table(Path("data/predictions.csv"), PREDICTION_COLUMNS), card["threshold"])

@@ -99,4 +99,4 @@ def record(epochs: Iterable[dict[str, float]], hardware: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, lower="train.batch_size or preprocess.size, or take another train.arch")

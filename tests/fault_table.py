@@ -5,6 +5,8 @@ provokes a fault and, after its assertions, calls `survived` with what the user 
 line of the file's docstring; cases of one test, and its repetitions, are its tries.
 """
 
+import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from malaria.markdown import publish, to_markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "RELIABILITY.md"
 ROWS = PAGE.parent / "results" / "faults.csv"
+TEST_FOLDER = re.compile(r"[\w/.-]*/pytest-of-[^/]+/pytest-\d+/(popen-\w+/)?[\w-]+/")
+LONGEST = 320  # letters of a message on the page; ROWS has it whole
 ROW = "survived"  # the key under which a test's report carries its rows
 Survived = Callable[..., None]
 
@@ -34,8 +38,8 @@ def survived(request: pytest.FixtureRequest) -> Survived:
 
 
 def _one_line(message: str) -> str:
-    """As a cell of a table."""
-    return " ".join(message.split()).replace("|", "\\|") or "none"
+    """As a cell of a table, without the folder that pytest made for the test."""
+    return TEST_FOLDER.sub("", " ".join(message.split()).replace("|", "\\|")) or "none"
 
 
 class Table:
@@ -66,6 +70,8 @@ def render(rows: pd.DataFrame) -> Iterator[str]:
     keys = ["fault", "provoked by", "test"]
     for heading, part in rows.groupby("heading", sort=False):
         table = part.groupby(keys, sort=False).agg(tries=("tries", "sum"), message=("message", "first")).reset_index()
+        table["tries"] = table.tries.astype(int)
+        table["message"] = [textwrap.shorten(message, LONGEST, placeholder=" …") for message in table.message]
         yield f"### {heading}\n\n{to_markdown(table[['fault', 'provoked by', 'tries', 'message', 'test']])}"
 
 

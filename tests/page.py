@@ -12,7 +12,7 @@ from malaria.evaluation import judge_splits, judge_warnings
 from malaria.explain import choose_examples
 from malaria.operating_points import choose_thresholds
 from malaria.params import Params, load_params
-from malaria.pictures import tile
+from malaria.pictures import embed, tile
 from malaria.splits import summarise_split
 from malaria.tables import tabulate
 
@@ -52,7 +52,7 @@ def make_content(predictions: pd.DataFrame, split: pd.DataFrame, archive: Path) 
         "charts": report.draw_charts(figures["test"], tables, HISTORY, sanity),
         "sanity": sanity.median().to_dict() | {"cells": len(sanity)},
         "galleries": report.make_galleries(examples, cams, archive, "pad"),
-        "augmented": report.embed_image(tile(np.random.default_rng(1).integers(0, 256, (8, 4, 64, 64, 3), np.uint8))),
+        "augmented": embed(tile(np.random.default_rng(1).integers(0, 256, (8, 4, 64, 64, 3), np.uint8))),
         "suspects": report.show_cells(tables["suspects"], archive),
     }
 

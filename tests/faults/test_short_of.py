@@ -91,7 +91,7 @@ def test_the_disk_is_full_in_any_stage(small: Repository, survived: Survived) ->
     for stage, first in FIRST.items():
         before = {path: path.read_bytes() for path in (small.path / "data").iterdir() if path.is_file()}
         fill(disk)
-        line = says(small.run(f"python -m stages.{stage}", status=1), f"{stage}: ")
+        line = says(small.run(f"python -m stages.{stage}", status=1), f"{stage}: {first}: ")
         assert "the disk is full (No space left on device); free some space and run `dvc repro` again" in line
         assert {path: path.read_bytes() for path in before} == before
         assert leftovers(small) == []
