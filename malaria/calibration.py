@@ -1,7 +1,6 @@
 """From logits to probabilities that mean what they say: temperature scaling (Guo et al., ICML 2017)."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from malaria.metrics import Array
 
@@ -26,6 +25,8 @@ def certainty(probabilities: Array, threshold: float) -> Array:
 
 def fit_temperature(labels: Array, logits: Array) -> float:
     """The divisor of the logits that makes their probabilities likeliest, 0.05 to 20."""
+    from scipy.optimize import minimize_scalar  # half a second, which only this needs
+
     sign = 1 - 2 * np.asarray(labels)
     best = minimize_scalar(
         lambda log_t: np.logaddexp(0, sign * logits / np.exp(log_t)).mean(), bounds=np.log([0.05, 20]), method="bounded"

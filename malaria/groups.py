@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 import pandas as pd
-from scipy.stats import binomtest
 
 from malaria.errors import UserError
 from malaria.names import CLASSES, patient
@@ -73,6 +72,8 @@ class Tally:
 
     def summarise(self) -> pd.DataFrame:
         """A row a group, sorted: group, cells, parasitized, share with its low and high, doubtful, unlike."""
+        from scipy.stats import binomtest  # a second, which only groups need
+
         rows = []
         for group, counts in sorted(self._counts.items()):
             row = dict(zip(_COUNTS, counts, strict=True))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn import metrics
 
 Array = npt.NDArray[Any]
 
@@ -82,9 +81,9 @@ def judge_calibration(cells: pd.DataFrame, weights: Array | None = None) -> pd.D
 
 def count_calls(cells: pd.DataFrame, threshold: float) -> dict[str, int]:
     """True and false positives and negatives: tp, fp, fn, tn."""
-    called = cells.probability >= threshold
-    tn, fp, fn, tp = metrics.confusion_matrix(cells.label, called, labels=[0, 1]).ravel().tolist()
-    return {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+    called, label = cells.probability >= threshold, cells.label == 1
+    calls = {"tp": label & called, "fp": ~label & called, "fn": label & ~called, "tn": ~label & ~called}
+    return {name: int(which.sum()) for name, which in calls.items()}
 
 
 def ratio(part: Array, whole: Array) -> Array:
@@ -117,9 +116,11 @@ def roc_points(cells: pd.DataFrame, drop: bool = True) -> pd.DataFrame:
 
     It begins where nothing is called. With `drop` only its corners are kept.
     """
+    from sklearn.metrics import roc_curve  # a second, which only a curve needs
+
     if cells.label.nunique() < 2:
         return pd.DataFrame({"false_positive_rate": [], "true_positive_rate": [], "threshold": []})
-    false, true, threshold = metrics.roc_curve(cells.label, cells.probability, drop_intermediate=drop)
+    false, true, threshold = roc_curve(cells.label, cells.probability, drop_intermediate=drop)
     threshold[0] = 1  # scikit-learn has infinity here, which JSON has not
     return pd.DataFrame({"false_positive_rate": false, "true_positive_rate": true, "threshold": threshold})
 
@@ -129,8 +130,10 @@ def pr_points(cells: pd.DataFrame, most: int = 500) -> pd.DataFrame:
 
     Empty without cells of both classes.
     """
+    from sklearn.metrics import precision_recall_curve  # a second, which only a curve needs
+
     if cells.label.nunique() < 2:
         return pd.DataFrame({"recall": [], "precision": [], "threshold": []})
-    precision, recall, threshold = metrics.precision_recall_curve(cells.label, cells.probability)
+    precision, recall, threshold = precision_recall_curve(cells.label, cells.probability)
     points = pd.DataFrame({"recall": recall, "precision": precision, "threshold": np.append(threshold, 1)})
     return points.iloc[np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))]

@@ -6,7 +6,6 @@ from urllib.error import URLError
 import torch
 from safetensors.torch import load_file
 from torch.hub import get_dir
-from torchvision.models import get_model_weights
 
 from malaria.errors import UserError
 from malaria.models import ARCHITECTURES, Weights
@@ -31,6 +30,8 @@ def _download(arch: str) -> Weights:
 
     What lies there already is not checked, so weights_only here too.
     """
+    from torchvision.models import get_model_weights  # a second, which only this needs
+
     best = get_model_weights(arch).DEFAULT
     try:
         weights: Weights = best.get_state_dict(progress=True, check_hash=True, weights_only=True)
