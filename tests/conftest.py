@@ -1,6 +1,7 @@
 """Drawn cells, the pipeline run on them, and a browser, that the tests share."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell that runs the tests with & has all it starts ignore it
 
 
 @pytest.fixture(scope="session")

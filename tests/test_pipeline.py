@@ -92,17 +92,17 @@ def test_what_has_run_before_is_never_run_again_even_without_the_lock(scratch: R
     assert scratch.run("git status --porcelain") == ""
 
 
-@pytest.mark.slow
 def test_another_fold_decodes_nothing_again(scratch: Repository) -> None:
-    output = scratch.run("uv run dvc exp run -S split.fold=1 -S train.arch=simple_cnn")
-    assert stages_run(output) == ["split", "audit", "train", "evaluate", "explain", "report"]
+    scratch.set_params({"fold: 0 ": "fold: 1 "})
+    assert stages_run(scratch.run("uv run dvc repro audit")) == ["split", "audit"]
+    assert stages_run(scratch.run("uv run dvc repro --dry")) == ["train", "evaluate", "explain", "report"]
     scratch.run("git restore . && uv run dvc checkout")
 
 
-@pytest.mark.slow
 def test_another_size_decodes_all_cells_again(scratch: Repository) -> None:
-    output = scratch.run("uv run dvc exp run -S preprocess.size=48")
-    assert stages_run(output) == ["preprocess", "audit", "train", "evaluate", "explain", "report"]
+    scratch.set_params({" size: 32 ": " size: 48 "})
+    assert stages_run(scratch.run("uv run dvc repro audit")) == ["preprocess", "audit"]
+    assert stages_run(scratch.run("uv run dvc repro --dry")) == ["train", "evaluate", "explain", "report"]
     assert np.load(scratch.path / "data/cells.npy", mmap_mode="r").shape[1:] == (48, 48, 3)
     scratch.run("git restore . && uv run dvc checkout")
 
@@ -125,13 +125,26 @@ def test_a_clean_clone_says_whether_the_lock_is_current(scratch: Repository, tmp
     assert "train" in scratch.run(clone + stale, status=255)
 
 
+SLOW = ("torch", "torch._dynamo", "torchvision", "sklearn", "scipy.stats")  # to import, a second or more each
+
+
 @pytest.mark.parametrize(
-    ("stage", "needed"), [("split", "pandas"), ("preprocess", "PIL.Image"), ("audit", "numpy"), ("report", "jinja2")]
+    ("program", "needed", "unused"),
+    [
+        ("stages.split", "pandas", ("torch",)),
+        ("stages.preprocess", "PIL.Image", SLOW),
+        ("stages.audit", "numpy", SLOW),
+        ("stages.explain", "torch", SLOW[1:]),
+        ("stages.report", "jinja2", SLOW),
+        ("malaria.cli predict data/cells.zip", "torch", SLOW[1:]),
+    ],
 )
-def test_a_stage_that_runs_no_network_does_not_wait_for_torch(stage: str, needed: str, scratch: Repository) -> None:
-    imported = re.findall(r"^import time: .*\| +(\S+)$", scratch.run(f"python -X importtime -m stages.{stage}"), re.M)
+def test_a_program_does_not_wait_for_what_it_does_not_use(
+    program: str, needed: str, unused: tuple[str, ...], scratch: Repository
+) -> None:
+    imported = re.findall(r"^import time: .*\| +(\S+)$", scratch.run(f"python -X importtime -m {program}"), re.M)
     assert needed in imported
-    assert "torch" not in imported
+    assert [name for name in unused if name in imported] == []
 
 
 def test_bad_params_are_refused_before_any_work(scratch: Repository) -> None:

@@ -67,7 +67,7 @@ def test_the_page_names_each_command_that_made_a_table() -> None:
     assert set(re.findall(r"bench/results\.py ([a-z0-9-]+)", RESULTS)) == set(TABLES)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_variants_are_run_and_compared(scratch: Repository) -> None:
     """On drawn cells and two folds: one row for both, with the minutes; a second time nothing is trained."""
     command = "uv run python bench/results.py folds --fold 0 1"
