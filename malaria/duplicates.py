@@ -59,7 +59,7 @@ def explain_copies(names: Sequence[str], copies: Pairs) -> str:
     """The end of a line, empty if there are none."""
     if not len(copies):
         return ""
-    return f"; {len(copies)} are copies of others, pixel for pixel: {_name(names, copies.tolist())}"
+    return f"; {len(copies)} the same as another, pixel for pixel: {_name(names, copies.tolist())}"
 
 
 def _name(names: Sequence[str], pairs: list[list[int]]) -> str:

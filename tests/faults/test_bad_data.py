@@ -291,7 +291,7 @@ def test_the_same_pixels_twice_in_a_class(
     write_archive(Path("data/cells.zip"), sorted([*drawn, (again, data)]))
     importlib.import_module("stages.preprocess").main()
     said = capsys.readouterr().out
-    assert f"; 1 are copies of others, pixel for pixel: {again} = {name}" in said
+    assert f"; 1 the same as another, pixel for pixel: {again} = {name}" in said
     assert len(np.load("data/cells.npy")) == len(drawn) + 1
     survived("the same image twice under one label", "a PNG under two names", said)
 
