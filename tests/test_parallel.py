@@ -108,13 +108,13 @@ def test_a_killed_process_ends_the_stage_and_the_others(scratch: Repository) -> 
 @pytest.mark.slow
 @two_cores
 def test_two_processes_go_on_where_they_were_broken_off(scratch: Repository) -> None:
-    scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 25 "})
+    scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 12 "})
     scratch.run(TRAIN)
     whole, _ = _result(scratch)
     (scratch.path / "models/model.safetensors").unlink()
     (scratch.path / LOSSES).unlink()
     with scratch.start(TRAIN) as training:
-        wait_for(lambda: _lines(scratch.path / LOSSES) > 3)
+        wait_for(lambda: _lines(scratch.path / LOSSES) > 2)
         os.killpg(training.pid, signal.SIGKILL)
     wait_for(lambda: not scratch.processes("stages.train"))
     assert "going on after epoch" in scratch.run(TRAIN)

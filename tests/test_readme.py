@@ -124,10 +124,8 @@ def test_folds_by_a_loop_are_pooled_and_compared(scratch: Scratch) -> None:
     assert re.search(r"^\| flips-0 \| 2 \| .* (better|worse|no difference shown) \|$", table, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    "what",
-    [pytest.param("split.fold", marks=pytest.mark.slow), pytest.param("train.seed", marks=pytest.mark.exhaustive)],
-)
+@pytest.mark.parametrize("what", ["split.fold", "train.seed"])
+@pytest.mark.exhaustive
 def test_folds_and_seeds_by_the_queue_run_beside_the_workspace(what: str, scratch: Scratch) -> None:
     queue, start, status = commands("Folds and seeds", 1, EXPERIMENTS)
     assert "-n seed -S 'train.seed=range(0,5)'" in EXPERIMENTS

@@ -188,6 +188,12 @@ def test_a_push_that_is_cut_is_completed_by_the_next(shared: Repository, remote:
         assert _md5(remote.path(md5)) == md5
 
 
+def of_a_folder(test: Callable[..., None]) -> Callable[..., None]:
+    """What does not depend on the kind of remote is tried with one."""
+    return pytest.mark.parametrize("remote", ["folder"], indirect=True)(test)
+
+
+@of_a_folder
 def test_an_experiment_goes_from_one_clone_to_another(shared: Repository, colleague: Repository) -> None:
     push, pull, _ = blocks("Experiments")
     shared.run("uv run dvc exp run -n flips -S train.epochs=2 && git restore . && uv run dvc checkout")
@@ -202,11 +208,6 @@ def test_an_experiment_goes_from_one_clone_to_another(shared: Repository, collea
 def test_the_readme_says_the_same() -> None:
     readme = (ROOT / "README.md").read_text("utf-8").split("## Share it\n")[1].split("```bash\n")[1].split("```")[0]
     assert readme == blocks("Give the project a remote")[0] + blocks("Push, pull")[0].splitlines(keepends=True)[0]
-
-
-def of_a_folder(test: Callable[..., None]) -> Callable[..., None]:
-    """What does not depend on the kind of remote is tried with one."""
-    return pytest.mark.parametrize("remote", ["folder"], indirect=True)(test)
 
 
 @of_a_folder
