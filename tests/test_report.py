@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from page import HISTORY, make_content
+from page import make_content
 from PIL import Image
 
-from malaria import charts, pictures
 from malaria.evaluation import find_mistakes, find_suspects, judge_splits, tabulate_predictions
 from malaria.metrics import judge
 from malaria.report import FIGURES, find_cost, interval, number, percent, render_report
@@ -132,52 +131,3 @@ def test_shares_and_numbers_are_rounded_and_a_missing_one_is_said_to_be() -> Non
     assert interval({"accuracy_low": 0.951, "accuracy_high": 0.97}, "accuracy") == "95.1 to 97.0 %"
     assert interval({"mcc_low": 0.9, "mcc_high": 0.95}, "mcc") == "0.9000 to 0.9500"
     assert interval({"mcc_low": None, "mcc_high": None}, "mcc") == "no interval"
-
-
-def test_the_same_numbers_are_the_same_picture(predictions: pd.DataFrame, archive: Path) -> None:
-    mistakes = find_mistakes(predictions, 0.5)
-    one, two = (charts.to_png(pictures.draw_mistakes(mistakes, archive)) for _ in range(2))
-    assert one == two
-    counts = {"tp": 4, "fn": 1, "fp": 2, "tn": 3}
-    svg, again = (charts.to_svg(charts.draw_confusion(counts)) for _ in range(2))
-    assert svg == again
-
-
-def test_a_chart_for_a_dark_page_has_light_ink_and_no_ground() -> None:
-    figure = charts.draw_training(HISTORY, "loss")
-    svg = charts.to_svg(figure)
-    light, dark = svg.decode(), charts.darken(svg).decode()
-    assert charts.INK in light
-    assert charts.INK not in dark
-    assert charts.INK_ON_DARK in dark
-    assert "fill: #ffffff" not in light
-
-
-def test_no_mistake_at_all_is_a_picture_too(predictions: pd.DataFrame, archive: Path) -> None:
-    mistakes = find_mistakes(predictions.assign(probability=predictions.label.astype(float)), 0.5)
-    assert [len(cells) for cells in mistakes.values()] == [0, 0]
-    assert charts.to_png(pictures.draw_mistakes(mistakes, archive)).startswith(b"\x89PNG")
-
-
-def test_evidence_lies_where_it_is_and_the_rest_of_the_cell_is_grey() -> None:
-    cell = Image.new("RGB", (80, 60), (200, 120, 120))
-    evidence = np.zeros((64, 64), np.uint8)
-    evidence[:16, :16] = 255
-    laid = np.asarray(pictures.lay_over(cell, evidence, "stretch")).astype(int)
-    assert laid.shape == (pictures.LARGEST, pictures.LARGEST, 3)
-    assert np.ptp(laid[100, 100]) == 0  # grey
-    assert np.ptp(laid[10, 10]) > 100  # coloured
-
-
-def test_a_large_cell_is_shown_smaller() -> None:
-    assert pictures.shrink(Image.new("RGB", (394, 200))).size == (128, 65)
-    assert pictures.shrink(Image.new("RGB", (40, 60))).size == (40, 60)
-
-
-def test_cells_are_tiled_column_by_column() -> None:
-    cells = np.zeros((2, 3, 8, 8, 3), np.uint8)
-    cells[1, 2] = 255
-    tiled = np.asarray(pictures.tile(cells, side=4))
-    assert tiled.shape == (12, 8, 3)
-    assert (tiled[8:, 4:] == 255).all()
-    assert tiled.sum() == 255 * 3 * 16

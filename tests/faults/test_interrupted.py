@@ -84,11 +84,13 @@ def test_a_stage_that_a_killed_dvc_left_running_is_not_run_twice(
     wait_for(lambda: _epochs(scratch) >= 2)
     running.kill()  # and nothing else: what it started goes on, and still has somewhere to print to
     running.wait()
+    (orphan,) = scratch.processes("stages.train")
+    os.kill(orphan, signal.SIGSTOP)  # or it might end just as DVC removes what it writes to
     output = scratch.run("uv run dvc repro train", status=255)
     (line,) = (line for line in output.splitlines() if line.startswith("train: "))
     assert "another run of it works in this folder" in line
-    (orphan,) = scratch.processes("stages.train")
     os.kill(orphan, signal.SIGTERM)
+    os.kill(orphan, signal.SIGCONT)
     wait_for(lambda: not scratch.processes("stages.train"))
     scratch.run("uv run dvc repro train")
     assert scratch.read("dvc.lock") == unbroken
