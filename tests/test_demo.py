@@ -372,6 +372,7 @@ def test_pages_of_other_sites_reach_nothing(address: str) -> None:
 
 
 @can_serve
+@pytest.mark.slow
 def test_ctrl_c_ends_it_quietly(model: Path, browser: Browser) -> None:
     server, address = start(model, "--host", "0.0.0.0")
     visit = Visit(browser, address)

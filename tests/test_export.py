@@ -59,6 +59,7 @@ def test_it_says_what_torch_says_for_any_number_of_cells(
     assert onnx_model.predict([]).empty
 
 
+@pytest.mark.slow
 def test_the_file_stands_for_itself(workspace: Path) -> None:
     main(["export", "--model", str(make_model(workspace / "model")), "--onnx", "model.onnx"])
     model = onnx.load("model.onnx")

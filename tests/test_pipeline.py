@@ -83,6 +83,7 @@ def test_nothing_runs_twice_and_a_second_run_gives_the_same_lock(scratch: Reposi
     assert scratch.run("git status --porcelain") == ""
 
 
+@pytest.mark.slow
 def test_what_has_run_before_is_never_run_again_even_without_the_lock(scratch: Repository) -> None:
     scratch.run("git rm -q dvc.lock && rm -rf data models metrics plots report")
     output = scratch.run("uv run dvc repro")
@@ -92,6 +93,7 @@ def test_what_has_run_before_is_never_run_again_even_without_the_lock(scratch: R
     assert scratch.run("git status --porcelain") == ""
 
 
+@pytest.mark.slow
 def test_another_fold_decodes_nothing_again(scratch: Repository) -> None:
     scratch.set_params({"fold: 0 ": "fold: 1 "})
     assert stages_run(scratch.run("uv run dvc repro audit")) == ["split", "audit"]
@@ -99,6 +101,7 @@ def test_another_fold_decodes_nothing_again(scratch: Repository) -> None:
     scratch.run("git restore . && uv run dvc checkout")
 
 
+@pytest.mark.slow
 def test_another_size_decodes_all_cells_again(scratch: Repository) -> None:
     scratch.set_params({" size: 32 ": " size: 48 "})
     assert stages_run(scratch.run("uv run dvc repro audit")) == ["preprocess", "audit"]

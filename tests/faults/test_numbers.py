@@ -40,6 +40,7 @@ def test_the_loss_explodes(scratch: Repository, survived: Survived) -> None:
     survived("the loss explodes", "`dvc exp run -S train.lr=100 -S train.optimizer=sgd`", line)
 
 
+@pytest.mark.slow
 def test_weights_to_begin_with_are_no_numbers(scratch: Repository, tmp_path: Path, survived: Survived) -> None:
     weights = get_model("mobilenet_v3_small").state_dict()
     weights["features.0.0.weight"][0, 0, 0, 0] = float("nan")

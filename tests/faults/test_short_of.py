@@ -120,6 +120,7 @@ def test_the_disk_of_the_cache_is_full(scratch: Repository, tmp_path: Path, surv
     survived("the disk of DVC's cache is full", "`dvc cache dir` on one with 100 kB left", line)
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_the_data_may_not_be_written(scratch: Repository, survived: Survived) -> None:
     data = scratch.path / "data"
