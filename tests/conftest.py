@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
-signal.signal(
-    signal.SIGINT, signal.default_int_handler
-)  # a shell that runs the tests with & has all it starts ignore it
+# Of a shell that runs the tests with & all that they start would ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
