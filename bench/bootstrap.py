@@ -8,10 +8,9 @@ import time
 
 import numpy as np
 import pandas as pd
-from sklearn import metrics
-
 from malaria.bootstrap import RESAMPLES, SEED, resample
 from malaria.metrics import judge
+from sklearn import metrics
 
 LOOPED = 50  # resamples of the loop, alternating with as many vectorised ones
 

@@ -16,12 +16,11 @@ from zipfile import ZipFile
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
-from torchvision.io import ImageReadMode, decode_png
-
 from malaria.archive import cell_names
 from malaria.images import decode_archive
 from malaria.machine import count_cores
+from PIL import Image
+from torchvision.io import ImageReadMode, decode_png
 
 CELLS = Path("data/cells.zip")
 TURNS, SAMPLE = 3, 2000

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
-
 from malaria.compute import describe_device, pick_device, prepare
 from malaria.models import ARCHITECTURES, build_model
+from torch import Tensor, nn
 
 SIZES = (64, 96, 128, 224)  # px
 MANY = 64  # cells at once

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
-from malaria import load_model
 from malaria.classifier import Classifier
 from malaria.commands.export import read_split
 from malaria.compute import describe_device, prepare
@@ -20,6 +18,8 @@ from malaria.export import CALIBRATION, export_onnx, quantise
 from malaria.images import Pixels
 from malaria.metrics import Array
 from malaria.model_sources import as_classifier, load_scorer
+
+from malaria import load_model
 
 MANY = 64
 SECONDS = 2.0  # to time each for, at the least

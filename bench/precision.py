@@ -10,12 +10,12 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
+from malaria.model_files import build_network, make_recipe
+from malaria.trainer import make_optimizer
 from torch import nn
 
 from malaria import compute
-from malaria.model_files import build_network, make_recipe
 from malaria.params import load_params
-from malaria.trainer import make_optimizer
 
 TURNS = 25
 LAYOUTS = {"channels last": torch.channels_last, "channels first": torch.contiguous_format}

@@ -14,10 +14,11 @@ import time
 from collections.abc import Iterator
 from itertools import chain, repeat
 
-from malaria import load_model
 from malaria.compute import prepare
 from malaria.image_files import ImageFile, find_images
 from malaria.machine import count_cores
+
+from malaria import load_model
 from malaria.predict import decode_files, predict_files
 
 CELLS = "data/cells.zip"

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-
 from malaria.commands.compare import shorten
 from malaria.compare import compare_variants
 from malaria.experiments import read_run

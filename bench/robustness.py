@@ -16,18 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from scipy.ndimage import gaussian_filter
-
-from malaria import load_model
 from malaria.bootstrap import interval, resample
 from malaria.classifier import Classifier
 from malaria.compute import prepare
-from malaria.evaluation import judge_warnings
 from malaria.images import Pixels, opened, read_image, to_square
 from malaria.machine import count_cores
 from malaria.markdown import publish, to_markdown
 from malaria.metrics import judge
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from malaria import load_model
+from malaria.evaluation import judge_warnings
 
 ARCHIVE, SPLIT = Path("data/cells.zip"), Path("data/split.csv")
 TABLE, PAGE = Path("docs/results/robustness.csv"), Path("docs/RESULTS.md")

@@ -12,13 +12,13 @@ from statistics import median
 
 import pandas as pd
 import torch
-
-from malaria import compute
 from malaria.augment import AUGMENTATIONS, augment
 from malaria.cells import load_cells, to_floats
 from malaria.model_files import build_network, make_recipe
-from malaria.params import load_params
 from malaria.trainer import Trainer
+
+from malaria import compute
+from malaria.params import load_params
 
 TURNS = 60
 

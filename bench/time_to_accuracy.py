@@ -17,12 +17,6 @@ from zipfile import ZipFile
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn, optim
-from torch.utils.data import DataLoader, Subset
-from torchvision import transforms
-from torchvision.datasets import ImageFolder
-
-from malaria import compute
 from malaria.archive import cell_names
 from malaria.cells import Cells, load_cells
 from malaria.images import decode_archive
@@ -30,9 +24,15 @@ from malaria.inference import predict_logits
 from malaria.machine import count_cores
 from malaria.model_files import build_network, make_recipe
 from malaria.models import simple_cnn
-from malaria.params import Train, load_params
 from malaria.splits import assign_splits, describe_cells
 from malaria.trainer import Trainer
+from torch import Tensor, nn, optim
+from torch.utils.data import DataLoader, Subset
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+from malaria import compute
+from malaria.params import Train, load_params
 
 GOAL = 0.93
 MOST = 10  # epochs, of which neither should need so many

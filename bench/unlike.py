@@ -12,13 +12,6 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
-from sklearn.covariance import EmpiricalCovariance
-from sklearn.datasets import load_sample_images
-from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad
-from torchvision.transforms.v2.functional import gaussian_blur
-
 from malaria.cells import CellFile, to_floats
 from malaria.compute import prepare
 from malaria.images import decode, to_square
@@ -28,6 +21,12 @@ from malaria.model_files import load_weights
 from malaria.models import find_head
 from malaria.synthetic import draw_cells
 from malaria.traits import Deviations
+from PIL import Image
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.datasets import load_sample_images
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
+from torchvision.transforms.v2.functional import gaussian_blur
 
 TABLE, PAGE = Path("docs/results/unlike.csv"), Path("docs/RESULTS.md")
 SAMPLE = 1000  # of the test cells, and as many of each of the others

@@ -1,23 +1,45 @@
-"""The schema of params.yaml: what each stage can be tuned by, checked before any work is done.
+"""The schema of params.yaml, checked before any stage starts.
 
-No field has a default and none is computed, so this file only accepts or refuses: what a stage makes depends on
-the values, which DVC tracks under `params:`, and not on this file, which is therefore no dependency of any stage.
+No field has a default and none is computed: this module only accepts or refuses values. What a stage makes depends on
+the values, which DVC tracks under `params:`, so no stage depends on this module.
 """
 
 from pathlib import Path
 from reprlib import Repr
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from malaria.errors import UserError
+from malaria.core.errors import UserError
+
+FLOAT32 = 1e30  # about the largest float32: torch stops at more without naming the param
+
+
+def modules_in(folder: str) -> list[str]:
+    """The modules of a package of this library, by name, without importing them."""
+    return sorted(path.stem for path in (Path(__file__).parent / folder).glob("[!_]*.py"))
+
+
+def _a_module_in(folder: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in (names := modules_in(folder)):
+            raise ValueError(f"malaria/{folder} has no {name}.py; it has {', '.join(names)}")
+        return name
+
+    return AfterValidator(check)
+
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-PRETRAINED = ("resnet18", "mobilenet_v3_small", "efficientnet_b0")  # those that malaria/models.py has from torchvision
-
-FLOAT32 = 1e30  # about the most that it can hold: torch stops at more without saying of what
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Arch = Annotated[str, _a_module_in("architectures")]
+Source = Annotated[str, _a_module_in("data/sources")]
+Fit = Literal["stretch", "pad"]
+Color = Literal["balance", "keep"]
+Augment = Literal["none", "flips", "color", "full", "robust", "randaugment", "mixup", "cutmix"]
+Precision = Literal["fp32", "bf16"]
+OperatingPoint = Literal["default", "specificity_95", "specificity_99", "sensitivity_95", "sensitivity_98"]
 
 _shorten = Repr()
 _shorten.maxlevel = 2
@@ -25,7 +47,7 @@ _shorten.maxstring = _shorten.maxlong = _shorten.maxother = 100  # characters
 
 
 class ParamsError(UserError):
-    """params.yaml cannot be used; as a SystemExit it ends a stage with its message and status 1."""
+    """params.yaml cannot be used."""
 
 
 class Section(BaseModel):
@@ -54,8 +76,8 @@ class Synthetic(Section):
 class Download(Section):
     """Where the images come from."""
 
-    source: Literal["nih", "synthetic"]
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    source: Source
+    sha256: Sha256
     synthetic: Synthetic
 
 
@@ -81,18 +103,18 @@ class Preprocess(Section):
     """How a cell becomes a square of pixels."""
 
     size: int = Field(ge=32, le=512)
-    fit: Literal["stretch", "pad"]
+    fit: Fit
 
 
 class Train(Section):
     """The model and its training."""
 
-    arch: Literal["simple_cnn", "small_resnet", "resnet18", "mobilenet_v3_small", "efficientnet_b0"]
-    pretrained: bool
+    arch: Arch
     weights: Annotated[str, Field(min_length=1)] | None
+    weights_sha256: Sha256 | None
     freeze: int = Field(ge=0)
-    color: Literal["balance", "keep"]
-    augment: Literal["none", "flips", "color", "full", "robust", "randaugment", "mixup", "cutmix"]
+    color: Color
+    augment: Augment
     epochs: int = Field(ge=1, le=1000)
     batch_size: int = Field(ge=2, le=65536)
     optimizer: Literal["adam", "adamw", "sgd"]
@@ -101,44 +123,36 @@ class Train(Section):
     weight_decay: float = Field(ge=0, le=FLOAT32)
     label_smoothing: float = Field(ge=0, lt=0.5)
     precision: Literal["auto", "fp32", "bf16"]
-    devices: int = Field(ge=1)
     seed: Seed
 
     @model_validator(mode="after")
-    def _pretrained_is_whole(self) -> Self:
-        if not self.pretrained and (self.weights is not None or self.freeze):
-            raise ValueError(
-                "train.weights and train.freeze are of pretrained networks: take train.pretrained=true, or null and 0"
-            )
-        if self.freeze >= self.epochs and self.freeze:
+    def _freeze_fits(self) -> Self:
+        if self.freeze and self.weights is None:
+            raise ValueError("train.freeze is of pretrained networks: take train.freeze=0, or set train.weights")
+        if self.freeze >= self.epochs:
             raise ValueError(
                 f"train.freeze={self.freeze} leaves none of train.epochs={self.epochs} for the whole network"
-            )
-        if self.pretrained and self.arch not in PRETRAINED:
-            raise ValueError(
-                f"train.pretrained: there are no weights for train.arch={self.arch}; there are for "
-                f"{', '.join(PRETRAINED)}"
             )
         return self
 
     @model_validator(mode="after")
-    def _batch_can_be_shared(self) -> Self:
-        if self.batch_size % self.devices or self.batch_size < 2 * self.devices:
+    def _weights_file_has_a_hash(self) -> Self:
+        if (self.weights not in (None, "imagenet")) != (self.weights_sha256 is not None):
             raise ValueError(
-                f"train.batch_size={self.batch_size} cannot be shared by train.devices={self.devices}: "
-                "take a multiple, of two cells or more a device"
+                f"train.weights_sha256 must be the sha256 of the file train.weights={self.weights}, as `sha256sum` "
+                "prints it, and null where there is no file"
             )
         return self
 
 
 class Evaluate(Section):
-    """How predictions are judged."""
+    """How predictions are evaluated."""
 
-    threshold: Literal["default", "specificity_95", "specificity_99", "sensitivity_95", "sensitivity_98"]
+    threshold: OperatingPoint
     tta: bool
-    doubt: float = Field(gt=0, lt=0.5)
+    label_error: float = Field(gt=0, lt=0.5)
     abstain: float = Field(ge=0, lt=1)
-    unlike: float = Field(ge=0, lt=1)
+    ood: float = Field(ge=0, lt=1)
 
 
 class Params(Section):
@@ -151,7 +165,7 @@ class Params(Section):
     evaluate: Evaluate
 
     @model_validator(mode="after")
-    def _drawn_cells_can_be_dealt(self) -> Self:
+    def _drawn_cells_can_be_split(self) -> Self:
         if self.download.source == "synthetic":
             _check_parts(self.download.synthetic, self.split)
         return self
@@ -160,7 +174,7 @@ class Params(Section):
 def _check_parts(drawn: Synthetic, split: Split) -> None:
     """Refuse more parts than there are patients, or cells, with parasites, so that one would surely have none.
 
-    What is left is for malaria/splits.py to refuse: it knows how many cells each patient has.
+    What is left is for malaria/data/splits.py to refuse: it knows how many cells each patient has.
     """
     if split.by == "patient":
         units, of = drawn.patients - drawn.patients // 4, f"patients={drawn.patients}"

@@ -1,1 +1,1 @@
-"""The stages of the pipeline: one script each, run as `python -m stages.<name>`."""
+"""One script a stage of dvc.yaml, each with a `main(params)`; `python -m stages NAME` runs it."""

@@ -1,36 +1,26 @@
-"""List the cells that are nearly another's copy, above all those in two splits: `python -m stages.audit`.
+"""List near-duplicate cells, those in two splits first: `python -m stages audit`.
 
-Reads:    data/cells.npy, data/split.csv.
-Writes:   data/duplicates.csv: name,other,label,other_label,split,other_split,distance; a row a pair, none if there is
-          none;
-          metrics/audit/metrics.json: how many pairs, how many of them in two splits, how many under two labels.
-Tuned by: nothing.
+Reads:    data/cells.npy, data/split.csv
+Writes:   plots/duplicates.csv: name,other,label,other_label,split,other_split,distance, a row a pair
+Params:   none
 """
 
 from pathlib import Path
 
-from malaria.duplicates import count_duplicates, list_duplicates
-from malaria.files import write_csv, write_json
-from malaria.outs import SPLIT_COLUMNS, map_cells, read_table
-from malaria.stage import run
+import numpy as np
 
-SHOWN = 5
-
-
-def main() -> None:
-    """The stage."""
-    split = read_table(Path("data/split.csv"), SPLIT_COLUMNS)
-    duplicates = list_duplicates(map_cells(Path("data/cells.npy"), len(split)), split)
-    counts = count_duplicates(duplicates)
-    write_csv(Path("data/duplicates.csv"), duplicates)
-    write_json(Path("metrics/audit/metrics.json"), counts)
-    print(
-        f"Near-duplicates: {counts['near_duplicates']} (pairs of cells), in two splits: {counts['across_splits']}, "
-        f"under two labels: {counts['across_labels']}"
-    )
-    for pair in duplicates.head(SHOWN).itertuples():
-        print(f"  {pair.name} ({pair.split}) and {pair.other} ({pair.other_split}): {pair.distance} bits of 256 differ")
+from malaria.core.artifacts import write_csv
+from malaria.data.duplicates import list_duplicates
+from malaria.data.index import read_index
+from malaria.params import Params
 
 
-if __name__ == "__main__":
-    run(main)
+def main(params: Params) -> None:
+    """Run the stage."""
+    split = read_index(Path("data/split.csv"))
+    duplicates = list_duplicates(np.load("data/cells.npy", mmap_mode="r"), split)
+    write_csv(Path("plots/duplicates.csv"), duplicates)
+    across = (duplicates.split != duplicates.other_split).sum()
+    print(f"Near-duplicates: {len(duplicates)} pairs of cells, {across} of them in two splits")
+    if len(duplicates):
+        print(duplicates.head().to_string(index=False))

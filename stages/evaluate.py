@@ -1,109 +1,130 @@
-"""Predict the cells of val and test, and judge the predictions: `python -m stages.evaluate`.
+"""Predict the cells of val and test, and evaluate and explain the predictions: `python -m stages evaluate`.
 
-Reads:    models/model.safetensors, data/cells.npy, data/split.csv.
-Writes:   data/predictions.csv: name,patient,label,split,logit,probability,unlikeness;
-          every figure comes from it;
-          models/model.json: the recipe, what was chosen on val (temperature, thresholds, when to doubt), the cost;
-          metrics/evaluate/metrics.json: the figures of val, and of test with intervals over patients;
-          of test, plots/confusion.csv, plots/roc.csv, plots/pr.csv, plots/reliability.csv and, without temperature,
-          plots/reliability_uncalibrated.csv, plots/coverage.csv (what is right when the doubtful are left out),
-          plots/prevalence.csv (predictive values), plots/operating_points.csv, plots/patients.csv and
-          plots/suspects.csv (labels that the model doubts).
-Tuned by: evaluate.* in params.yaml.
+Reads:    models/model.safetensors, data/cells.npy, data/split.csv
+Writes:   data/predictions.csv: name,patient,label,split,logit,probability,ood_score, from which all the rest follows;
+          models/model.json: the model card, with what was chosen on val (temperature, thresholds) and the cost;
+          metrics/metrics.json: the headline metrics of test;
+          plots/: metrics.csv (all metrics with intervals over patients), confusion.csv, coverage.csv, label_errors.csv,
+          operating_points.csv, patients.csv, pr.csv, prevalence.csv, reliability.csv, reliability_uncalibrated.csv and
+          roc.csv;
+          data/examples/: examples.csv (cells that the report shows: kind,name,patient,label,probability), saliency.npy
+          (their maps, uint8 (rows, size, size)), augmented.npy (eight cells of train and three draws of train.augment
+          of each, uint8 (8, 4, size, size, 3)) and sanity.csv (the share of saliency inside of the cell, for the
+          trained network and randomised ones)
+Params:   evaluate, train.augment
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from malaria.params import load_params
-from malaria.stage import run
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from malaria.trained import Trained
+from malaria.core.artifacts import write_array, write_csv, write_json
+from malaria.data.index import read_index
+from malaria.evaluation import calibration, examples
+from malaria.evaluation.grad_cam import find_peak, saliency_maps
+from malaria.evaluation.model_card import ModelCard, count_macs
+from malaria.evaluation.ood import compare_with_training
+from malaria.evaluation.predictions import evaluate_splits, headline, tabulate_predictions
+from malaria.evaluation.tables import tabulate
+from malaria.model.dataset import Cells, load_cells, to_floats
+from malaria.model.hardware import pick_device, prepare
+from malaria.model.inference import TTA, predict_logits
+from malaria.model.network import count_parameters
+from malaria.model.weights import ModelConfig, read_model
+from malaria.params import Augment, Evaluate, Params
 
 PREDICTIONS = Path("data/predictions.csv")
-WEIGHTS = Path("models/model.safetensors")
+EXAMPLES = Path("data/examples")
 
 
-def main() -> None:
-    """The stage."""
-    params = load_params().evaluate
-
-    # These take seconds to import, and a mistake in the params should be told at once.
-    import pandas as pd
-
-    from malaria.compute import prepare
-    from malaria.evaluation import judge_splits, judge_warnings
-    from malaria.files import write_csv, write_json
-    from malaria.model_card import ModelCard
-    from malaria.operating_points import choose_limit, choose_margin, choose_threshold, choose_thresholds
-    from malaria.tables import tabulate
-    from malaria.trained import load_trained
-
+def main(params: Params) -> None:
+    """Run the stage."""
     prepare(seed=0)
-    predictions, facts = predict(load_trained(WEIGHTS, Path("data/cells.npy"), Path("data/split.csv")), params.tta)
-    write_csv(PREDICTIONS, predictions)
-    predictions = pd.read_csv(PREDICTIONS)  # what is judged is what is written, to the last digit
-    val = predictions[predictions.split == "val"]
-    points = choose_thresholds(val)
-    threshold = choose_threshold(points, params.threshold)
-    margin, limit = choose_margin(val, threshold, params.abstain), choose_limit(val, params.unlike)
-    card = ModelCard(
-        **facts,
-        tta=params.tta,
-        operating_point=params.threshold,
-        threshold=threshold,
-        operating_points=points,
-        doubt_margin=margin,
-        unlike_above=limit,
-    )
-    figures = judge_splits(predictions, threshold, params.doubt)
-    for split, part in figures.items():
-        part |= judge_warnings(predictions[predictions.split == split], threshold, margin, limit)
-
+    network, config = read_model(Path("models/model.safetensors"))
+    network = network.to(device := pick_device())
+    split = read_index(Path("data/split.csv"))
+    cells = load_cells(Path("data/cells.npy"), split, device, config.size)
+    facts = predict(network, config, split, cells, params.evaluate.tta)
+    # read back: what is evaluated is what is written, to the last digit
+    predictions = pd.read_csv(PREDICTIONS, dtype={"patient": str})
+    card = choose_on_val(predictions[predictions.split == "val"], facts, params.evaluate)
     write_json(Path("models/model.json"), card.model_dump())
-    write_json(Path("metrics/evaluate/metrics.json"), figures)
-    for name, table in tabulate(predictions, threshold, points, params.doubt).items():
-        write_csv(Path(f"plots/{name}.csv"), table)
-    print(describe(figures))
+    evaluate(predictions, card, params.evaluate.label_error)
+    explain(network, config, card, predictions, split, cells, params.train.augment)
 
 
-def predict(trained: "Trained", tta: bool) -> "tuple[pd.DataFrame, dict[str, Any]]":
-    """The rows of predictions.csv, and what model.json says of the network that made them."""
-    from malaria.cells import to_floats
-    from malaria.evaluation import pick_parasitized, tabulate_predictions
-    from malaria.grad_cam import find_peak
-    from malaria.inference import predict_logits
-    from malaria.model_card import count_macs
-    from malaria.models import count_weights
-    from malaria.traits import compare_with_training
-    from malaria.views import EightViews
-
-    network, recipe, split, cells = trained.network, trained.recipe, trained.split, trained.cells
+def predict(network: nn.Module, config: ModelConfig, split: pd.DataFrame, cells: Cells, tta: bool) -> dict[str, Any]:
+    """Write predictions.csv; return the entries of the model card that follow from the network and its training."""
     held_out = split[split.split != "train"]
-    rows = trained.rows(held_out)
-    # In fp32 whatever the training was in, so that another processor gives the same figures.
-    logits = predict_logits(EightViews(network) if tta else network, cells.pixels, rows, precision="fp32")
-    usual, unlikeness = compare_with_training(cells, rows)
-    predictions, temperature = tabulate_predictions(held_out, logits.numpy(), unlikeness.numpy())
-    typical = pick_parasitized(predictions, "val")
-    peak = find_peak(network, to_floats(cells.pixels[trained.rows(typical)]))
-    facts = {"temperature": round(temperature, 6), "usual": usual, "evidence_peak": float(f"{peak:.6g}")}
-    cost = {"weights": count_weights(network), "macs": count_macs(network, recipe.size)}
-    return predictions, recipe.model_dump() | cost | facts
+    rows = rows_of(held_out, split, cells)
+    # in fp32 whatever the precision of the training, so that another processor gives the same metrics
+    logits = predict_logits(TTA(network) if tta else network, cells.pixels, rows, precision="fp32")
+    quantiles, ood_scores = compare_with_training(cells, rows)
+    predictions, temperature = tabulate_predictions(held_out, logits.numpy(), ood_scores.numpy())
+    write_csv(PREDICTIONS, predictions)
+    typical = examples.pick_parasitized(predictions, "val")
+    peak = find_peak(network, to_floats(cells.pixels[rows_of(typical, split, cells)]))
+    return config.model_dump() | {
+        "tta": tta,
+        "temperature": round(temperature, 6),
+        "reference_quantiles": quantiles,
+        "saliency_peak": float(f"{peak:.6g}"),
+        "parameters": count_parameters(network),
+        "macs": count_macs(network, config.size),
+    }
 
 
-def describe(figures: "dict[str, dict[str, Any]]") -> str:
-    """The figures as lines: those of test with their intervals, and those of val."""
-    lines = [f"{'':<30}{'test':>10}{'95 % interval':>22}{'val':>10}"]
-    for name, val in figures["val"].items():
-        test, low, high = (figures["test"].get(name + end) for end in ("", "_low", "_high"))
-        bounds = "" if low is None else f"[{low}, {high}]"
-        lines.append(f"{name:<30}{test!s:>10}{bounds:>22}{val!s:>10}")
-    return "\n".join(lines)
+def choose_on_val(val: pd.DataFrame, facts: dict[str, Any], params: Evaluate) -> ModelCard:
+    """The model card: threshold, margin and OOD limit are chosen on val."""
+    points = calibration.choose_thresholds(val)
+    return ModelCard(
+        **facts,
+        operating_point=params.threshold,
+        threshold=calibration.pick_threshold(points, params.threshold),
+        operating_points=points,
+        abstain=params.abstain,
+        val_logit_quantiles=calibration.logit_quantiles(val),
+        ood_limit=calibration.ood_limit(val, params.ood),
+    )
 
 
-if __name__ == "__main__":
-    run(main)
+def evaluate(predictions: pd.DataFrame, card: ModelCard, label_error: float) -> None:
+    """Write metrics.json and the tables of plots/."""
+    metrics = evaluate_splits(predictions, card.threshold, card.margin(card.threshold), card.ood_limit, label_error)
+    tables = tabulate(predictions, card.threshold, card.operating_points, label_error)
+    for name, table in (tables | {"metrics": metrics}).items():
+        write_csv(Path(f"plots/{name}.csv"), table)
+    write_json(Path("metrics/metrics.json"), headline(metrics))
+    print(metrics.to_string(index=False, na_rep=""))
+
+
+def explain(
+    network: nn.Module,
+    config: ModelConfig,
+    card: ModelCard,
+    predictions: pd.DataFrame,
+    split: pd.DataFrame,
+    cells: Cells,
+    augment: Augment,
+) -> None:
+    """Write data/examples/."""
+    shown = examples.choose_examples(predictions, card.threshold)
+    batch = to_floats(cells.pixels[rows_of(shown, split, cells)])
+    parasitized = split[(split.split == "train") & (split.label == 1)].sample(8, random_state=0)
+    augmented = examples.show_augmentation(cells.pixels[rows_of(parasitized, split, cells)], augment)
+    typical = examples.pick_parasitized(predictions, "test")
+    sanity = examples.check_sanity(network, config, cells.pixels[rows_of(typical, split, cells)])
+    write_csv(EXAMPLES / "examples.csv", shown)
+    write_array(EXAMPLES / "saliency.npy", saliency_maps(network, batch, card.saliency_peak).cpu().numpy())
+    write_array(EXAMPLES / "augmented.npy", augmented.cpu().numpy())
+    write_csv(EXAMPLES / "sanity.csv", sanity.round(5))
+
+
+def rows_of(table: pd.DataFrame, split: pd.DataFrame, cells: Cells) -> torch.Tensor:
+    """The rows in `cells` of the cells that a table names."""
+    rows = pd.Series(np.arange(len(split)), index=split.name)
+    return torch.tensor(rows[table.name].to_numpy(), device=cells.labels.device)

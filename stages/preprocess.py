@@ -1,57 +1,49 @@
-"""Decode every cell once, on all cores, to squares of one size: `python -m stages.preprocess`.
+"""Decode every cell once, on all cores, to squares of one size: `python -m stages preprocess`.
 
-Reads:    data/cells.zip, in place.
-Writes:   data/cells.npy: uint8, (N, size, size, 3), rows in the order of split.csv: by name. It does not read
-          split.csv, or each fold of a cross-validation would decode the same cells again.
-Tuned by: preprocess.* in params.yaml.
+Reads:    data/cells.zip, data/cells.csv
+Writes:   data/cells.npy: uint8 (N, size, size, 3), rows in the order of cells.csv. It does not read split.csv, or each
+          fold of a cross-validation would decode the same cells again.
+Params:   preprocess
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from tqdm import tqdm
 
-from malaria.archive import cell_names
-from malaria.duplicates import explain_copies, find_copies, refuse_contradictions
-from malaria.errors import UserError
-from malaria.files import whole
-from malaria.images import decode_archive
-from malaria.machine import count_cores
-from malaria.params import Preprocess, load_params
-from malaria.progress import progress
-from malaria.stage import run
+from malaria.core.artifacts import atomic_write
+from malaria.core.errors import UserError
+from malaria.core.workers import count_cores
+from malaria.data.decode import decode_archive
+from malaria.data.duplicates import explain_copies, find_copies, refuse_contradictions
+from malaria.data.index import read_index
+from malaria.params import Params, Preprocess
 
 
-def preprocess(archive: Path, names: Sequence[str], out: Path, params: Preprocess) -> str:
-    """Write the named cells of the archive to out, which is there only when all of them could be read.
+def main(params: Params) -> None:
+    """Run the stage."""
+    index, out = read_index(Path("data/cells.csv")), Path("data/cells.npy")
+    copies = preprocess(Path("data/cells.zip"), index, out, params.preprocess)
+    size = params.preprocess.size
+    print(f"{out}: {len(index):,} cells of {size} x {size} px, {out.stat().st_size / 1e6:.0f} MB{copies}")
 
-    Returns what is to be said of cells that are copies of others under their own label.
+
+def preprocess(archive: Path, index: pd.DataFrame, out: Path, params: Preprocess) -> str:
+    """Write the cells of the index to `out`; return a remark on cells with the same pixels as another.
 
     Raises:
-        UserError: naming every image that could not be read, or that is in both classes, pixel for pixel.
+        UserError: naming every image that cannot be read, or that is in both classes, pixel for pixel.
     """
-    hashes = []
+    names, hashes = index.name.tolist(), []
     try:
-        with whole(out) as unfinished:
-            with progress(len(names), "decoding", "cell") as bar:
-                for some in decode_archive(archive, names, unfinished, params.size, params.fit, count_cores()):
-                    hashes.append(some)
-                    bar.update(len(some))
-            copies = find_copies(np.concatenate(hashes), np.load(unfinished, mmap_mode="r"))
-            refuse_contradictions(archive, names, copies)
+        with atomic_write(out) as temporary:
+            with tqdm(desc="decoding", total=len(names), unit="cell", disable=None) as bar:
+                for chunk in decode_archive(archive, names, temporary, params.size, params.fit, count_cores()):
+                    hashes.append(chunk)
+                    bar.update(len(chunk))
+            copies = find_copies(np.concatenate(hashes), np.load(temporary, mmap_mode="r"))
+            refuse_contradictions(archive, index, copies)
     except ValueError as error:
         raise UserError(str(error)) from None
     return explain_copies(names, copies)
-
-
-def main() -> None:
-    """The stage."""
-    params = load_params().preprocess
-    archive, out = Path("data/cells.zip"), Path("data/cells.npy")
-    names = cell_names(archive)
-    copies = preprocess(archive, names, out, params)
-    print(f"{out}: {len(names)} cells of {params.size} x {params.size} px, {out.stat().st_size / 1e6:.0f} MB{copies}")
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,85 +1,64 @@
-"""Put what came out on one page: `python -m stages.report`.
+"""Render the report: `python -m stages report`.
 
-Reads:    data/predictions.csv, data/split.csv, data/cells.zip for the galleries, data/examples.csv, data/cams.npy,
-          data/augmented.npy and data/cam_sanity.csv, models/model.json, what audit, train and evaluate wrote to
-          metrics/ and plots/, bench/inference.csv, and params.yaml, to show it.
-Writes:   report/index.html; for the README too, plots/confusion.png and plots/mistakes.png.
-Tuned by: nothing.
+Reads:    plots/, data/examples/, models/model.json, data/cells.zip (for the galleries), data/split.csv, params.yaml
+Writes:   report/index.html, and for the README report/confusion.png and report/mistakes.png
+Params:   all, which the page shows
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
-from malaria.outs import PREDICTION_COLUMNS, SPLIT_COLUMNS, read_array, read_json, read_table
-from malaria.params import load_params
-from malaria.stage import run
+import numpy as np
+import pandas as pd
 
-CELLS = Path("data/cells.zip")
+from malaria.core.artifacts import write_bytes, write_text
+from malaria.data.index import read_index
+from malaria.data.splits import summarise_split
+from malaria.params import Params
+from malaria.report import page
+from malaria.report.charts import draw_confusion, to_png
+from malaria.report.pictures import draw_mistakes, embed, tile
+
+ARCHIVE = Path("data/cells.zip")
 PAGE = Path("report/index.html")
-CARD = (
-    "arch",
-    "size",
-    "fit",
-    "threshold",
-    "temperature",
-    "operating_point",
-    "tta",
-    "weights",
-    "macs",
-    "precision",
-    "versions",
-)
-TABLES = [
-    "coverage",
-    "operating_points",
-    "patients",
-    "pr",
-    "prevalence",
-    "reliability",
-    "reliability_uncalibrated",
-    "roc",
-]
 
 
-def main() -> None:
-    """The stage."""
-    params = load_params()
-
-    # These take seconds to import, and a mistake in the params should be told at once.
-    from malaria import report
-    from malaria.charts import draw_confusion, to_png
-    from malaria.evaluation import find_mistakes
-    from malaria.files import write_bytes, write_text
-    from malaria.pictures import draw_mistakes, embed, tile
-    from malaria.splits import summarise_split
-
-    figures, card = read_json(Path("metrics/evaluate/metrics.json")), read_json(Path("models/model.json"), CARD)
-    tables = {name: read_table(Path(f"plots/{name}.csv")) for name in TABLES}
-    sanity = read_table(Path("data/cam_sanity.csv"))
-    audit = read_json(Path("metrics/audit/metrics.json"), ("near_duplicates", "across_splits"))
-    history = report.read_history(Path("metrics/train/plots/metrics"))
-    examples, cams = read_table(Path("data/examples.csv")), read_array(Path("data/cams.npy"))
-    content = {
-        "params": params,
-        "card": card,
-        "figures": figures,
-        "splits": summarise_split(read_table(Path("data/split.csv"), SPLIT_COLUMNS)),
-        "audit": audit,
-        "training": read_json(Path("metrics/train/metrics.json")),
-        "cost": report.find_cost(read_table(Path("bench/inference.csv")), card["arch"], card["size"]),
-        "tables": {name: table.to_dict("records") for name, table in tables.items()},
-        "charts": report.draw_charts(figures["test"], tables, history, sanity),
-        "sanity": sanity.median().to_dict() | {"cells": len(sanity)},
-        "galleries": report.make_galleries(examples, cams, CELLS, card["fit"]),
-        "augmented": embed(tile(read_array(Path("data/augmented.npy")))),
-        "suspects": report.show_cells(read_table(Path("plots/suspects.csv")).head(report.SUSPECTS), CELLS),
-    }
-    mistakes = find_mistakes(read_table(Path("data/predictions.csv"), PREDICTION_COLUMNS), card["threshold"])
-
-    write_text(PAGE, report.render_report(content))
-    write_bytes(Path("plots/confusion.png"), to_png(draw_confusion(figures["test"])))
-    write_bytes(Path("plots/mistakes.png"), to_png(draw_mistakes(mistakes, CELLS)))
+def main(params: Params) -> None:
+    """Run the stage."""
+    card = json.loads(Path("models/model.json").read_text("utf-8"))
+    tables = {path.stem: pd.read_csv(path, dtype={"patient": str}) for path in sorted(Path("plots").glob("*.csv"))}
+    metrics = page.read_metrics(tables["metrics"])
+    shown = pd.read_csv("data/examples/examples.csv", dtype={"patient": str})
+    content = collect(params, card, tables, metrics, shown)
+    write_text(PAGE, page.render_report(content))
+    write_bytes(Path("report/confusion.png"), to_png(draw_confusion(metrics["test"])))
+    mistakes = {kind: shown[shown.kind == kind] for kind in ("False negatives", "False positives")}
+    write_bytes(Path("report/mistakes.png"), to_png(draw_mistakes(mistakes, ARCHIVE)))
     print(f"The report is at {PAGE.resolve().as_uri()}")
 
 
-if __name__ == "__main__":
-    run(main)
+def collect(
+    params: Params, card: dict[str, Any], tables: dict[str, pd.DataFrame], metrics: Any, shown: pd.DataFrame
+) -> dict[str, Any]:
+    """What the template shows."""
+    history = page.read_history(Path("plots/training/plots/metrics"))
+    sanity = pd.read_csv("data/examples/sanity.csv")
+    duplicates = tables["duplicates"]
+    return {
+        "params": params,
+        "data": page.identify_data(params.download),
+        "card": card,
+        "metrics": metrics,
+        "splits": summarise_split(read_index(Path("data/split.csv"))),
+        "duplicates": duplicates,
+        "across_splits": (duplicates.split != duplicates.other_split).sum(),
+        "best_epoch": history.epoch[history["val/loss"].argmin()],
+        "cost": page.find_cost(card["arch"], card["size"]),
+        "tables": {name: table.to_dict("records") for name, table in tables.items()},
+        "charts": page.draw_charts(metrics["test"], tables, history, sanity),
+        "sanity": sanity.median().to_dict() | {"cells": len(sanity)},
+        "galleries": page.make_galleries(shown, np.load("data/examples/saliency.npy"), ARCHIVE, card["fit"]),
+        "augmented": embed(tile(np.load("data/examples/augmented.npy"))),
+        "label_errors": page.show_cells(tables["label_errors"].head(page.MAX_LABEL_ERRORS), ARCHIVE),
+    }

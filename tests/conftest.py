@@ -10,11 +10,10 @@ import pytest
 from browser import FOUND
 from fault_table import pytest_addoption, pytest_configure, survived  # noqa: F401 (hooks, and a fixture)
 from filelock import FileLock
-from nih_site import site  # noqa: F401 (a fixture)
-from scratch import Repository, Scratch
-
 from malaria.archive import write_archive
 from malaria.synthetic import draw_cells
+from nih_site import site  # noqa: F401 (a fixture)
+from scratch import Repository, Scratch
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -2,9 +2,9 @@
 
 import torch
 from conftest import ROOT
+from malaria.model_files import Recipe, make_recipe
 from torch import Tensor, nn
 
-from malaria.model_files import Recipe, make_recipe
 from malaria.params import load_params
 
 

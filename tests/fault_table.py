@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from malaria.markdown import publish, to_markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "RELIABILITY.md"

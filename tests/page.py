@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from conftest import ROOT
-
-from malaria import report
-from malaria.evaluation import judge_splits, judge_warnings
 from malaria.explain import choose_examples
 from malaria.operating_points import choose_thresholds
-from malaria.params import Params, load_params
 from malaria.pictures import embed, tile
 from malaria.splits import summarise_split
 from malaria.tables import tabulate
+
+from malaria import report
+from malaria.evaluation import judge_splits, judge_warnings
+from malaria.params import Params, load_params
 
 CARD = {"arch": "small_resnet", "size": 64, "fit": "pad", "tta": True, "temperature": 1.1, "threshold": 0.5} | {
     "operating_point": "default",

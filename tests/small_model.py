@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from cards import make_card
 from evidence import recipe
-
 from malaria.files import write_json
 from malaria.model_files import build_network, save_weights
 

@@ -3,7 +3,6 @@
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-
 from malaria.calibration import sigmoid
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
-
 from malaria.archive import Sums, cell_names, digest, find_cells, write_archive
 from malaria.errors import UserError
+from PIL import Image
 
 
 def png(red: int) -> bytes:

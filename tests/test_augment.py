@@ -5,10 +5,10 @@ from typing import get_args
 
 import pytest
 import torch
+from malaria.augment import AUGMENTATIONS
 from torch import Generator, Tensor
 
 from malaria import augment as augmentation
-from malaria.augment import AUGMENTATIONS
 from malaria.params import Train
 
 LABELS = (torch.arange(40) % 2).float()

@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tables import random_predictions, table
-
 from malaria.bootstrap import interval, resample, with_intervals
 from malaria.metrics import Array, judge, judge_calls
+from tables import random_predictions, table
 
 
 def accuracies(cells: pd.DataFrame, resamples: int = 2000) -> pd.Series:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import DESKTOP, FOUND, PHONE
+from malaria.splits import assign_splits, describe_cells
 from page import make_content
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 from skips import needs
 
 from malaria.evaluation import tabulate_predictions
 from malaria.report import render_report
-from malaria.splits import assign_splits, describe_cells
 
 pytestmark = needs("BROWSER", chromium=FOUND)
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from malaria.calibration import fit_temperature, sigmoid, to_logits
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-
 from malaria.cells import CellFile, load_cells
 from malaria.errors import UserError
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import QUICK, make_cells, with_params
-
 from malaria.cells import Cells
 from malaria.checkpoint import Checkpoint, make_key
 from malaria.compute import prepare
 from malaria.models import build_model
-from malaria.params import Train
 from malaria.trainer import Figures
 from malaria.training import train_epochs
+from test_training import QUICK, make_cells, with_params
+
+from malaria.params import Train
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from PIL import Image
-from safetensors.torch import save_file
-from small_model import make_model
-
-import malaria
 from malaria.calibration import sigmoid
 from malaria.classifier import AnyImage, Classifier
 from malaria.errors import UserError
@@ -23,6 +18,11 @@ from malaria.images import to_square
 from malaria.inference import predict_logits
 from malaria.model_files import load_weights
 from malaria.traits import TRAITS, Deviations, find_usual, measure_cells
+from PIL import Image
+from safetensors.torch import save_file
+from small_model import make_model
+
+import malaria
 
 Cells = list[tuple[str, bytes]]
 

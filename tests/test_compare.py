@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
 from malaria.commands.compare import explain, shorten, to_tree
 from malaria.compare import Run, compare_pair, compare_variants, decide, group_runs, list_differences, mcnemar
 from malaria.markdown import to_markdown

@@ -4,7 +4,6 @@ import resource
 
 import pytest
 import torch
-
 from malaria.compute import count_threads, describe_device, prepare
 from malaria.machine import count_cores
 

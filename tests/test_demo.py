@@ -24,14 +24,8 @@ from browser import DESKTOP, FOUND, PHONE
 from cards import make_card
 from conftest import ROOT
 from evidence import recipe
-from PIL import Image
-from playwright.sync_api import Browser, Locator, Page
-from skips import needs
-
-import malaria
 from malaria.cells import to_floats
 from malaria.classifier import Classifier
-from malaria.cli import main
 from malaria.commands.demo import find_port, is_loopback, run
 from malaria.errors import UserError
 from malaria.files import write_text
@@ -40,6 +34,12 @@ from malaria.model_files import build_network, save_weights
 from malaria.model_sources import load_model
 from malaria.synthetic import encode_png
 from malaria.traits import find_usual, measure_traits
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page
+from skips import needs
+
+import malaria
+from malaria.cli import main
 
 can_serve = needs("BROWSER", chromium=FOUND, nicegui=find_spec("nicegui"))
 

@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from malaria.duplicates import LIMIT, count_duplicates, find_copies, find_near, hash_cells, list_duplicates
+from malaria.images import decode
 from PIL import Image
 
 from malaria import duplicates
-from malaria.duplicates import LIMIT, count_duplicates, find_copies, find_near, hash_cells, list_duplicates
-from malaria.images import decode
 
 Cells = list[tuple[str, bytes]]
 

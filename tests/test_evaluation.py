@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from malaria.errors import UserError
+from malaria.metrics import judge
 from tables import predictions, random_predictions
 
-from malaria.errors import UserError
 from malaria.evaluation import (
     find_mistakes,
     find_suspects,
@@ -16,7 +17,6 @@ from malaria.evaluation import (
     pick_parasitized,
     tabulate_predictions,
 )
-from malaria.metrics import judge
 
 CELLS = pd.DataFrame(
     {

@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 import torch
 from evidence import Redness, recipe
-from tables import predictions, random_predictions
-
 from malaria.explain import RIGHT, WRONG, check_sanity, choose_examples, show_augmentation
+from tables import predictions, random_predictions
 
 
 def test_examples_are_of_all_four_kinds_and_most_confident_where_wrong() -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
+from malaria.errors import UserError
+from malaria.images import Pixels, to_square
 from PIL import Image
 from small_model import make_model
 
 from malaria import load_model
 from malaria.cli import main
-from malaria.errors import UserError
-from malaria.images import Pixels, to_square
 
 Cells = list[tuple[str, bytes]]
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from malaria.files import whole, write_array, write_csv, write_json
 
 

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from evidence import Redness, recipe
-
 from malaria.cells import to_floats
 from malaria.grad_cam import draw_evidence, find_peak, grad_cam
 from malaria.model_files import build_network

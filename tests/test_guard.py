@@ -2,7 +2,6 @@ import asyncio
 from typing import Any
 
 import pytest
-
 from malaria.guard import Guard, own_names, read_headers
 
 HOST = "127.0.0.1:8421"

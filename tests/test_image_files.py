@@ -5,7 +5,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from malaria.image_files import ImageFile, find_images
 
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from malaria.archive import write_archive
 from malaria.images import decode_archive, to_square
+from PIL import Image
 
 Cells = list[tuple[str, bytes]]
 

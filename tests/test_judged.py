@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from small_model import make_model
-
 from malaria.classifier import Classifier
 from malaria.judged import judge_files
 from malaria.model_sources import load_model
+from small_model import make_model
 
 Named = list[tuple[str, bytes]]
 

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 import torch
-
-from malaria import machine
 from malaria.compute import describe_device, pick_device, pick_precision
 from malaria.machine import count_cores
+
+from malaria import machine
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux has affinity")

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from malaria.metrics import BINS, count_calls, judge, judge_calls, pr_points, reliability_points, roc_points
 from sklearn import metrics
 from tables import random_predictions, table
-
-from malaria.metrics import BINS, count_calls, judge, judge_calls, pr_points, reliability_points, roc_points
 
 # Ten cells of three patients: of five parasitized four are called so at 0.5, of five uninfected two are
 LABELS = [1, 1, 1, 1, 1, 0, 0, 0, 0, 0]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from cards import make_card
 from conftest import ROOT
-from torch import nn
-
 from malaria.model_card import count_macs
 from malaria.model_files import Recipe, build_network, load_weights, make_recipe, save_weights
 from malaria.models import ARCHITECTURES
+from torch import nn
+
 from malaria.params import load_params
 
 

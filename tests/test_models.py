@@ -4,9 +4,9 @@ from typing import get_args
 
 import pytest
 import torch
+from malaria.models import ARCHITECTURES, BalanceColor, build_model, build_network, count_weights, find_head
 from torch import nn
 
-from malaria.models import ARCHITECTURES, BalanceColor, build_model, build_network, count_weights, find_head
 from malaria.params import Train
 
 HALF = (0.5, 0.5, 0.5)

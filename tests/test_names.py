@@ -1,7 +1,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from malaria.names import CLASSES, label, patient, smear
 from malaria.nih import manifest
 

@@ -4,10 +4,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from malaria.errors import UserError
 from nih_site import BODY, SHA256, Site
 
 from malaria import nih
-from malaria.errors import UserError
 
 
 def fetch(site: Site, folder: Path, sha256: str = SHA256) -> Path:

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from tables import random_predictions, table
-
 from malaria.errors import UserError
 from malaria.metrics import judge_calls
 from malaria.operating_points import GOALS, choose_limit, choose_margin, choose_threshold, choose_thresholds
+from tables import random_predictions, table
 
 # 20 uninfected cells at 0.00, 0.05 ... 0.95 and as many parasitized at 0.02, 0.07 ... 0.97
 LADDER = table([0] * 20 + [1] * 20, [n / 20 for n in range(20)] + [n / 20 + 0.02 for n in range(20)])

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from malaria.machine import count_cores
 from safetensors.torch import load_file
 from scratch import Repository, leftovers, wait_for
 from servers import free_port
 
 from malaria import parallel
-from malaria.machine import count_cores
 
 two_cores = pytest.mark.skipif(count_cores() < 2, reason="two processes take two cores")
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+from malaria.pictures import LARGEST, draw_mistakes, lay_over, shrink, tile
 from PIL import Image
 from tables import predictions
 
 from malaria import charts
 from malaria.evaluation import find_mistakes
-from malaria.pictures import LARGEST, draw_mistakes, lay_over, shrink, tile
 
 Cells = list[tuple[str, bytes]]
 

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from malaria.image_files import ImageFile, find_images
+from malaria.images import MOST_PIXELS, decode, decode_archive
 from PIL import Image
 from small_model import make_model
 
 from malaria import load_model
 from malaria.cli import main
-from malaria.image_files import ImageFile, find_images
-from malaria.images import MOST_PIXELS, decode, decode_archive
 from malaria.predict import CHUNK, decode_files
 
 Cells = list[tuple[str, bytes]]

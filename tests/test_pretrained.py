@@ -8,18 +8,18 @@ from urllib.error import URLError
 import pytest
 import torch
 from conftest import ROOT
+from malaria.cells import Cells
+from malaria.errors import UserError
+from malaria.models import ARCHITECTURES, Weights, build_network, find_head
+from malaria.pretrained import load_pretrained
+from malaria.trainer import freeze_body
+from malaria.training import train_epochs
 from pydantic import ValidationError
 from safetensors.torch import save_file
 from torchvision.models import get_model
 from torchvision.models._api import WeightsEnum
 
-from malaria.cells import Cells
-from malaria.errors import UserError
-from malaria.models import ARCHITECTURES, Weights, build_network, find_head
 from malaria.params import Train, load_params
-from malaria.pretrained import load_pretrained
-from malaria.trainer import freeze_body
-from malaria.training import train_epochs
 
 IMAGENET = [name for name, architecture in ARCHITECTURES.items() if architecture.imagenet]
 

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 from dvc.utils.hydra import apply_overrides
+from malaria.archive import write_archive
+from malaria.synthetic import draw_cells
 from scratch import Scratch, stages_run
 
-from malaria.archive import write_archive
 from malaria.params import Train, load_params
 from malaria.report import interval, show
-from malaria.synthetic import draw_cells
 
 README, EXPERIMENTS, PREDICTING = (
     (ROOT / name).read_text("utf-8") for name in ("README.md", "docs/EXPERIMENTS.md", "docs/PREDICTING.md")

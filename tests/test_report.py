@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from malaria.metrics import judge
+from malaria.splits import assign_splits, describe_cells
 from page import make_content
 from PIL import Image
 
 from malaria.evaluation import find_mistakes, find_suspects, judge_splits, tabulate_predictions
-from malaria.metrics import judge
 from malaria.report import FIGURES, find_cost, interval, number, percent, render_report
-from malaria.splits import assign_splits, describe_cells
 
 Cells = list[tuple[str, bytes]]
 

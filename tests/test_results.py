@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 from dvc.utils.hydra import apply_overrides
+from malaria.markdown import publish, to_markdown
 from scratch import Repository
 
 from bench.results import FOLDER, PAGE, TABLES, read_table, remember_minutes, render
-from malaria.markdown import publish, to_markdown
 from malaria.params import load_params
 
 RESULTS = (ROOT / PAGE).read_text("utf-8")

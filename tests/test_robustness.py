@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from malaria.images import Pixels, to_square
+from malaria.markdown import publish
+from malaria.splits import describe_cells
 from PIL import Image
 from small_model import make_model
 
 from bench import robustness
 from bench.robustness import CHANGES, PAGE, TABLE, measure, read_table, render
-from malaria.images import Pixels, to_square
-from malaria.markdown import publish
-from malaria.splits import describe_cells
 
 Cells = list[tuple[str, bytes]]
 BEFORE_THE_CUT = ["blur", "noise", "darker", "brighter", "white balance"]

@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from malaria.splits import assign_splits, describe_cells, summarise_split
 
 SPLITS = ["train", "val", "test"]

@@ -7,10 +7,10 @@ from typing import get_args
 from unittest.mock import create_autospec
 
 import pytest
-
-from malaria import nih, synthetic
 from malaria.archive import cell_names, write_archive
 from malaria.errors import UserError
+
+from malaria import nih, synthetic
 from malaria.params import Download, Synthetic, load_params
 from stages.download import SOURCES, download
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from malaria.synthetic import draw_cell, draw_cells, encode_png, plan
 from numpy.typing import NDArray
 from PIL import Image
 
 from malaria import names
-from malaria.synthetic import draw_cell, draw_cells, encode_png, plan
 
 PATIENTS, CELLS = 12, 240
 GOLDEN = "036c9e0340ff71879b198238b025bfe9e9c3476cd4c4902aad55b094ab7bd03b"

@@ -3,8 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tables import predictions, random_predictions, table
-
 from malaria.operating_points import choose_thresholds
 from malaria.tables import (
     PREVALENCES,
@@ -16,6 +14,7 @@ from malaria.tables import (
     tabulate_patients,
     tabulate_prevalence,
 )
+from tables import predictions, random_predictions, table
 
 
 def test_the_confusion_table_has_a_row_a_cell_in_words() -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_model import make_model
-
 from malaria.files import write_array, write_csv
 from malaria.trained import load_trained
+from small_model import make_model
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 import pytest
 import torch
 from conftest import ROOT
-
 from malaria.cells import Cells
 from malaria.compute import prepare
 from malaria.errors import UserError
 from malaria.inference import predict_logits
 from malaria.models import build_model
-from malaria.params import Train, load_params
 from malaria.trainer import Trainer
 from malaria.training import train_epochs
+
+from malaria.params import Train, load_params
 
 PARAMS = load_params(ROOT / "params.yaml").train
 QUICK = {"epochs": 2, "batch_size": 16, "augment": "full", "precision": "fp32"}

@@ -6,12 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch import Tensor
-
 from malaria.cells import to_floats
 from malaria.images import to_square
 from malaria.traits import TRAITS, Deviations, find_usual, measure_cells, measure_traits
+from PIL import Image
+from torch import Tensor
 
 Cells = list[tuple[str, bytes]]
 

@@ -1,10 +1,9 @@
 """The mean over the eight symmetries of a cell does not depend on which way up it lies."""
 
 import torch
-from torch import nn
-
 from malaria.models import build_model
 from malaria.views import EightViews
+from torch import nn
 
 CELLS = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

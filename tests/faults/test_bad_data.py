@@ -14,15 +14,15 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 from fault_table import Survived
-from PIL import Image
-
 from malaria.archive import write_archive
-from malaria.cli import main as malaria
 from malaria.duplicates import LIMIT
 from malaria.errors import UserError
 from malaria.images import to_square
 from malaria.names import CLASSES
 from malaria.zips import MOST_BYTES
+from PIL import Image
+
+from malaria.cli import main as malaria
 
 Cells = list[tuple[str, bytes]]
 Say = Callable[[str], str]

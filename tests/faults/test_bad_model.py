@@ -15,12 +15,12 @@ import torch
 from conftest import ROOT
 from evidence import recipe
 from fault_table import Survived
+from malaria.errors import UserError
+from malaria.names import CLASSES
 from safetensors.torch import load_file, save_file
 from small_model import make_model
 
 from malaria.cli import main as malaria
-from malaria.errors import UserError
-from malaria.names import CLASSES
 
 WEIGHTS, CARD = Path("models/model.safetensors"), Path("models/model.json")
 Damage = Callable[[], None]

@@ -19,12 +19,12 @@ from conftest import ROOT
 from fault_table import Survived
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from param_fields import Key, Tree, beyond, ends, keys, read_tree, section_of, sections, to_yaml
-
 from malaria.models import ARCHITECTURES
-from malaria.params import PRETRAINED, Params, ParamsError, load_params
 from malaria.splits import assign_splits, describe_cells
 from malaria.synthetic import plan
+from param_fields import Key, Tree, beyond, ends, keys, read_tree, section_of, sections, to_yaml
+
+from malaria.params import PRETRAINED, Params, ParamsError, load_params
 
 TREE = read_tree()
 KEYS = keys()

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from fault_table import Survived
-from scratch import Repository, stages_run
-
 from malaria.outs import MEND
+from scratch import Repository, stages_run
 
 OUTS = ["data/cells.zip", "data/split.csv", "data/cells.npy", "data/duplicates.csv"]
 REPRO = "uv run dvc repro audit"

@@ -14,6 +14,16 @@ import pandas as pd
 import pytest
 import torch
 from fault_table import Survived
+from malaria.cells import Cells
+from malaria.compute import pick_precision, prepare
+from malaria.errors import UserError
+from malaria.model_files import build_network, make_recipe
+from malaria.operating_points import choose_limit, choose_margin, choose_threshold, choose_thresholds
+from malaria.pretrained import load_pretrained
+from malaria.splits import assign_splits, describe_cells
+from malaria.synthetic import draw_cells
+from malaria.tables import tabulate
+from malaria.training import train_epochs
 from param_fields import ends, keys, read_tree
 from safetensors.torch import save_file
 from scratch import Scratch
@@ -21,18 +31,8 @@ from tables import random_predictions
 from torchvision.models import get_model
 
 from malaria import nih
-from malaria.cells import Cells
-from malaria.compute import pick_precision, prepare
-from malaria.errors import UserError
 from malaria.evaluation import judge_splits, judge_warnings
-from malaria.model_files import build_network, make_recipe
-from malaria.operating_points import choose_limit, choose_margin, choose_threshold, choose_thresholds
 from malaria.params import FLOAT32, Params, Preprocess, Train
-from malaria.pretrained import load_pretrained
-from malaria.splits import assign_splits, describe_cells
-from malaria.synthetic import draw_cells
-from malaria.tables import tabulate
-from malaria.training import train_epochs
 from stages.preprocess import preprocess
 
 PARAMS = Params.model_validate(read_tree())

@@ -23,6 +23,16 @@ from cards import make_card
 from conftest import ROOT
 from evidence import recipe
 from fault_table import Survived
+from malaria.archive import find_cells, write_archive
+from malaria.cells import load_cells
+from malaria.checkpoint import Checkpoint
+from malaria.errors import UserError
+from malaria.files import write_json
+from malaria.guard import Guard, own_names
+from malaria.images import decode
+from malaria.model_sources import load_model
+from malaria.pretrained import load_pretrained
+from malaria.synthetic import encode_png
 from nih_site import SHA256, Site
 from PIL import Image
 from ruamel.yaml import YAML
@@ -30,18 +40,8 @@ from small_model import make_model
 from torchvision.models._api import WeightsEnum
 
 from malaria import nih
-from malaria.archive import find_cells, write_archive
-from malaria.cells import load_cells
-from malaria.checkpoint import Checkpoint
 from malaria.cli import main
-from malaria.errors import UserError
-from malaria.files import write_json
-from malaria.guard import Guard, own_names
-from malaria.images import decode
-from malaria.model_sources import load_model
 from malaria.params import load_params
-from malaria.pretrained import load_pretrained
-from malaria.synthetic import encode_png
 from stages.download import download
 
 # No pickle, and nothing else that runs what it reads: by the syntax of every file in Git

@@ -1,0 +1,20 @@
+"""Options that several commands share."""
+
+import argparse
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """`--model`, as `malaria.load_model` takes it."""
+    parser.add_argument(
+        "--model",
+        default="models",
+        help="a folder with model.safetensors and model.json, a Git revision of this repository, or a file that "
+        "`malaria export` wrote (default: %(default)s)",
+    )
+
+
+def add_formats(parser: argparse.ArgumentParser, **formats: str) -> None:
+    """An option for each output format, of which one may be given, as `format`; the default is text."""
+    group = parser.add_mutually_exclusive_group()
+    for name, text in formats.items():
+        group.add_argument(f"--{name}", dest="format", action="store_const", const=name, default="text", help=text)

@@ -1,1 +1,0 @@
-"""What each command of `malaria` does, once its options are read."""

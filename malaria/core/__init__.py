@@ -1,0 +1,1 @@
+"""What every package rests on, and knows nothing of cells: errors, files, processes, revisions."""

@@ -1,0 +1,101 @@
+"""Images wherever a user has them: files, folders, zips, or a list of them, found one at a time."""
+
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from malaria.core.archive import open_archive, read_file, read_member
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image: a file, or the member of a zip. Or what was to be one and cannot be: `problem` says why."""
+
+    path: str
+    member: str | None = None
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As the user would point at it: `folder/cell.png`, `cells.zip/Parasitized/cell.png`."""
+        return self.path if self.member is None else f"{self.path}/{self.member}"
+
+    def read(self) -> bytes:
+        """What is in the file.
+
+        Raises:
+            ValueError: in words, why it cannot be read.
+        """
+        if self.problem:
+            raise ValueError(self.problem)
+        try:
+            if self.member is None:
+                return read_file(Path(self.path))
+            archive = open_archive(Path(self.path))
+            return read_member(archive, archive.getinfo(self.member))
+        except ValueError:
+            raise
+        except OSError as error:
+            raise ValueError(error.strerror or str(error)) from None
+        except Exception as error:  # whatever zipfile raises on a broken or encrypted member
+            raise ValueError(f"cannot be unpacked: {error}") from None
+
+
+def find_images(paths: Iterable[str]) -> Iterator[ImageFile]:
+    """Each image of files, of folders and what is in them, and of zips; what is none of these comes as a problem.
+
+    A file that is named is taken for an image whatever it is called; of folders and zips, what has one of SUFFIXES.
+    """
+    for path in paths:
+        if Path(path).is_dir():
+            yield from _some(path, _walk(path, set()))
+        elif path.lower().endswith(".zip"):
+            yield from _some(path, _list_zip(path))
+        else:
+            yield ImageFile(path)
+
+
+def _some(path: str, found: Iterator[ImageFile]) -> Iterator[ImageFile]:
+    """What was found, or that nothing was."""
+    first = next(found, None)
+    yield first or ImageFile(path, problem=f"no images in it; looked for {', '.join(sorted(SUFFIXES))}")
+    yield from found
+
+
+def _walk(folder: str, above: set[tuple[int, int]]) -> Iterator[ImageFile]:
+    """The images of a folder, sorted, then those of its folders; links are followed, but not in circles."""
+    status = Path(folder).stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    try:
+        with os.scandir(folder) as listed:
+            entries = sorted((entry.name, entry.is_dir()) for entry in listed)
+    except OSError as error:
+        yield ImageFile(folder, problem=f"cannot be listed: {error.strerror}")
+        return
+    images = (name for name, is_folder in entries if not is_folder and _is_image(name))
+    yield from (ImageFile(os.path.join(folder, name)) for name in images)  # noqa: PTH118
+    for name, is_folder in entries:
+        if is_folder:
+            yield from _walk(os.path.join(folder, name), above | {here})  # noqa: PTH118
+
+
+def _list_zip(path: str) -> Iterator[ImageFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+    except (OSError, zipfile.BadZipFile) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"not a zip file, or one cut short ({error})"
+        yield ImageFile(path, problem=reason)
+        return
+    yield from (ImageFile(path, member) for member in members if _is_image(member))
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not name.endswith("/")

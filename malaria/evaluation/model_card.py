@@ -1,0 +1,56 @@
+"""models/model.json: what it takes to use the weights, for people and for programs without torch."""
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from malaria.evaluation.calibration import uncertainty_margin
+from malaria.evaluation.ood import ReferenceQuantiles
+from malaria.model.weights import ModelConfig
+
+
+class ModelCard(ModelConfig):
+    """The model's config, what was chosen on val, and the cost of a prediction.
+
+    The prediction is Parasitized where sigmoid(logit / temperature) >= threshold. It is uncertain where
+    logit / temperature is closer to the logit of the threshold than `margin(threshold)`. The cell is out of
+    distribution where its OOD score (malaria/evaluation/ood.py) is above ood_limit.
+    """
+
+    tta: bool  # whether the logit is the mean over the eight symmetries of the cell
+    temperature: float
+    operating_point: str  # the name of the threshold's, in plots/operating_points.csv
+    threshold: float
+    operating_points: dict[str, float | None]  # the threshold of each; None where val could not choose one
+    abstain: float  # share of val's predictions that are uncertain
+    val_logit_quantiles: list[float]  # of logit / temperature, at equal steps from 0 to 1
+    reference_quantiles: ReferenceQuantiles  # of the training cells' image statistics
+    ood_limit: float
+    saliency_peak: float  # maximum of Grad-CAM in the median parasitized cell of val: the scale of the maps
+    parameters: int  # number of trainable parameters
+    macs: int  # multiply-accumulate operations of one forward pass of a cell
+
+    def margin(self, threshold: float) -> float:
+        """The distance from the logit of a threshold within which a prediction is uncertain."""
+        return uncertainty_margin(self.val_logit_quantiles, threshold, self.abstain)
+
+
+def read_card(data: str | bytes) -> ModelCard:
+    """A model card from JSON.
+
+    Raises:
+        ValueError: naming the entries that are missing or wrong.
+    """
+    try:
+        return ModelCard.model_validate_json(data)
+    except ValidationError as error:
+        entries = {".".join(map(str, detail["loc"])) or "all of it" for detail in error.errors()}
+        raise ValueError(f"wrong or missing in its card: {', '.join(sorted(entries))}") from None
+
+
+def count_macs(model: nn.Module, size: int) -> int:
+    """Multiply-accumulate operations in the convolutions and linear layers of a forward pass of one cell."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model.eval()(torch.zeros(1, 3, size, size))
+    return int(counter.get_total_flops()) // 2

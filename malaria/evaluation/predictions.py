@@ -1,0 +1,129 @@
+"""data/predictions.csv, and the metrics that follow from it."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from malaria.core.errors import UserError
+from malaria.evaluation.bootstrap import resample, with_intervals
+from malaria.evaluation.calibration import certainty, fit_temperature, sigmoid
+from malaria.evaluation.metrics import (
+    Array,
+    calibration_metrics,
+    classification_metrics,
+    compute_metrics,
+    confusion_counts,
+)
+
+DIGITS = 5  # of metrics and tables in Git
+HEADLINE = ("sensitivity", "specificity", "roc_auc", "mcc", "ece")  # of metrics.json, after accuracy and its interval
+
+Values = dict[str, float]  # by metric
+
+
+def tabulate_predictions(cells: pd.DataFrame, logits: Array, ood_scores: Array) -> tuple[pd.DataFrame, float]:
+    """The rows of predictions.csv for some rows of split.csv, val's among them, and the temperature fitted on val.
+
+    The columns are name, patient, label, split, logit (of the network), probability (calibrated) and ood_score.
+
+    Raises:
+        UserError: a logit is NaN or infinite.
+    """
+    table = cells[["name", "patient", "label", "split"]].assign(logit=logits)
+    if not (finite := np.isfinite(logits)).all():
+        raise UserError(
+            f"{(~finite).sum()} of {len(table)} logits are NaN or infinite, the first is that of "
+            f"{table.name[~finite].iloc[0]}: train again, with a lower train.lr if it happens again"
+        )
+    val = table[table.split == "val"]
+    temperature = fit_temperature(val.label.to_numpy(), val.logit.to_numpy())
+    probability = sigmoid(table.logit.to_numpy() / temperature)
+    return table.assign(probability=probability, ood_score=ood_scores), temperature
+
+
+def evaluate_splits(
+    predictions: pd.DataFrame, threshold: float, margin: float, ood_limit: float, label_error: float
+) -> pd.DataFrame:
+    """plots/metrics.csv: all metrics of test and val.
+
+    The columns are metric, test, low and high (the 95 % interval over patients) and val; NaN where one is undefined.
+    """
+    val, test = (predictions[predictions.split == name] for name in ("val", "test"))
+    resampled = resample(test, lambda weights: compute_metrics(test, threshold, weights))
+    intervals = with_intervals(compute_metrics(test, threshold).iloc[0], resampled)
+    columns = {
+        split: {
+            **compute_metrics(cells, threshold).iloc[0],
+            **calibration_metrics(uncalibrate(cells)).iloc[0].add_suffix("_uncalibrated"),
+            **confusion_counts(cells, threshold),
+            **_metrics_without_warnings(cells, threshold, margin, ood_limit),
+            **_metrics_without_label_errors(cells, threshold, label_error),
+        }
+        for split, cells in (("test", test), ("val", val))
+    }
+    rows = [
+        {
+            "metric": name,
+            "test": value,
+            "low": intervals.get(f"{name}_low"),
+            "high": intervals.get(f"{name}_high"),
+            "val": columns["val"][name],
+        }
+        for name, value in columns["test"].items()
+    ]
+    return pd.DataFrame(rows).round(DIGITS)
+
+
+def headline(metrics: pd.DataFrame) -> dict[str, float | None]:
+    """metrics/metrics.json: accuracy of test with its interval, and the HEADLINE metrics; None where undefined."""
+    table = metrics.set_index("metric")
+    accuracy = table.loc["accuracy"]
+    values = {"accuracy": accuracy.test, "accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
+    values |= {name: table.test[name] for name in HEADLINE}
+    return {name: None if pd.isna(value) else float(value) for name, value in values.items()}
+
+
+def find_mistakes(predictions: pd.DataFrame, threshold: float) -> dict[str, pd.DataFrame]:
+    """The misclassified cells of test by kind, the most confident first."""
+    test = predictions[predictions.split == "test"].sort_values(["probability", "name"])
+    positive = test.probability >= threshold
+    return {
+        "False negatives": test[~positive & (test.label == 1)],
+        "False positives": test[positive & (test.label == 0)][::-1],
+    }
+
+
+def find_label_errors(cells: pd.DataFrame, below: float) -> pd.DataFrame:
+    """Suspected label errors: cells to whose label the model gives a probability below `below`, the least likely first.
+
+    The columns are name, patient, label and probability.
+    """
+    of_label = cells.probability.where(cells.label == 1, 1 - cells.probability)
+    against = cells.logit.where(cells.label == 0, -cells.logit)  # unlike probabilities, not rounded to 0 or 1
+    found = cells.assign(against=against)[of_label < below]
+    return found.sort_values(["against", "name"], ascending=[False, True])[["name", "patient", "label", "probability"]]
+
+
+def uncalibrate(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells with the probabilities of the network before temperature scaling."""
+    return cells.assign(probability=sigmoid(cells.logit.to_numpy()))
+
+
+def _metrics_without_warnings(cells: pd.DataFrame, threshold: float, margin: float, ood_limit: float) -> Values:
+    """The shares of uncertain predictions and of OOD cells, and the accuracy on the rest."""
+    uncertain = certainty(cells.probability.to_numpy(), threshold) < margin
+    ood = cells.ood_score > ood_limit
+    rest = classification_metrics(cells[~uncertain & ~ood], threshold)
+    return {
+        "uncertain_rate": uncertain.mean(),
+        "ood_rate": ood.mean(),
+        "accuracy_without_warnings": rest.accuracy.iloc[0],
+    }
+
+
+def _metrics_without_label_errors(cells: pd.DataFrame, threshold: float, below: float) -> dict[str, Any]:
+    """The number of suspected label errors, and the accuracy on the rest: optimistic, since they are mistakes."""
+    errors = find_label_errors(cells, below)
+    rest = classification_metrics(cells.drop(errors.index), threshold)
+    return {"label_errors": len(errors), "accuracy_without_label_errors": rest.accuracy.iloc[0]}

@@ -1,0 +1,1 @@
+"""A trained model at work: load it, predict any number of images, export it."""

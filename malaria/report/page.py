@@ -1,0 +1,165 @@
+"""The report: one HTML page with all images embedded, which loads nothing from the network."""
+
+import math
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from malaria.data.decode import Pixels
+from malaria.data.index import CLASSES
+from malaria.evaluation.bootstrap import RESAMPLES
+from malaria.evaluation.calibration import DEFAULT, GOALS
+from malaria.params import Download, Fit
+from malaria.report import charts, pictures
+
+CURVES = ("loss", "accuracy")
+MAX_LABEL_ERRORS = 60  # shown; plots/label_errors.csv has them all
+NIH_SHA256 = "bbf8e97d0a8b42fbbd16af1938174da47bf37cf2e16469acfb327471ee8d2b04"  # of the NIH/NLM cells
+
+METRICS = {  # in the order of the page
+    "accuracy": "Accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "precision": "Precision",
+    "f1": "F1",
+    "mcc": "MCC",
+    "roc_auc": "ROC AUC",
+    "pr_auc": "PR AUC",
+    "brier": "Brier score",
+    "ece": "Calibration error (ECE)",
+    "macro_sensitivity": "Sensitivity, mean over patients",
+    "macro_specificity": "Specificity, mean over patients",
+    "healthy_false_positive_rate": "False positive rate of patients without a parasitized cell",
+}
+POINTS = {name: f"{metric} of {100 * goal:g} %" for name, (metric, goal) in GOALS.items()} | {"default": f"{DEFAULT}"}
+NUMBERS = ("f1", "mcc", "roc_auc", "pr_auc", "brier", "ece")  # the others are shown in percent
+
+
+def render_report(content: dict[str, Any]) -> str:
+    """The page: templates/report.html filled with content."""
+    environment = Environment(
+        loader=PackageLoader("malaria.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"svg": embed_figure, "percent": percent, "number": number, "undefined": list_undefined}
+    environment.globals |= {"show": show, "interval": interval}
+    environment.globals |= {"METRICS": METRICS, "POINTS": POINTS, "CLASSES": CLASSES, "RESAMPLES": RESAMPLES}
+    return environment.get_template("report.html").render(content)
+
+
+def draw_charts(
+    test: dict[str, Any], tables: dict[str, pd.DataFrame], history: pd.DataFrame, sanity: pd.DataFrame
+) -> dict[str, Figure]:
+    """The charts of the page by name, from the metrics of test, tables of plots/, `read_history` and cam_sanity.csv."""
+    return {
+        "confusion": charts.draw_confusion(test),
+        "roc": charts.draw_roc(tables["roc"]),
+        "pr": charts.draw_pr(tables["pr"]),
+        "reliability": charts.draw_reliability(tables["reliability_uncalibrated"], tables["reliability"]),
+        "coverage": charts.draw_coverage(tables["coverage"]),
+        "prevalence": charts.draw_prevalence(tables["prevalence"]),
+        "patients": charts.draw_patients(tables["patients"]),
+        "loss": charts.draw_training(history, "loss"),
+        "accuracy": charts.draw_training(history, "accuracy"),
+        "sanity": charts.draw_sanity(sanity),
+    }
+
+
+def make_galleries(examples: pd.DataFrame, cams: Pixels, archive: Path, fit: Fit) -> dict[str, list[dict[str, Any]]]:
+    """The examples by kind: each cell's file, patient, label, probability, picture and saliency map."""
+    shown = show_cells(examples, archive)
+    images = pictures.read_cells(archive, examples.name.tolist())
+    for cell, image, cam in zip(shown, images, cams, strict=True):
+        cell["saliency"] = pictures.embed(pictures.overlay(image, cam, fit))
+    kinds = examples.kind.tolist()
+    return {kind: [cell for cell, of in zip(shown, kinds, strict=True) if of == kind] for kind in dict.fromkeys(kinds)}
+
+
+def show_cells(cells: pd.DataFrame, archive: Path) -> list[dict[str, Any]]:
+    """File, patient, label, probability and picture of each cell."""
+    images = pictures.read_cells(archive, cells.name.tolist())
+    return [
+        {
+            "file": PurePosixPath(cell["name"]).name,
+            "patient": cell["patient"],
+            "label": CLASSES[cell["label"]],
+            "probability": cell["probability"],
+            "picture": pictures.embed(pictures.shrink(image)),
+        }
+        for cell, image in zip(cells.to_dict("records"), images, strict=True)
+    ]
+
+
+def read_history(folder: Path) -> pd.DataFrame:
+    """What dvclive logged, a row an epoch: epoch, train/loss, train/accuracy, val/loss, val/accuracy."""
+    curves = {f"{split}/{name}": folder / split / f"{name}.tsv" for split in ("train", "val") for name in CURVES}
+    history = pd.DataFrame({key: pd.read_csv(path, sep="\t").iloc[:, 1] for key, path in curves.items()})
+    return history.assign(epoch=history.index + 1)
+
+
+def read_metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """plots/metrics.csv as metrics of test, with name_low and name_high, and of val."""
+    rows = table.set_index("metric")
+    bounds = {f"{name}_{end}": rows[end][name] for name in rows.index for end in ("low", "high")}
+    return {"test": {**rows.test, **bounds}, "val": {**rows.val}}
+
+
+def identify_data(download: Download) -> str:
+    """`nih`, `synthetic` or `other`: what the page may say of the cells follows from their content."""
+    if download.source == "synthetic":
+        return "synthetic"
+    return "nih" if download.sha256 == NIH_SHA256 else "other"
+
+
+def list_undefined(metrics: dict[str, float]) -> list[str]:
+    """The labels of the metrics that are undefined."""
+    return [label for name, label in METRICS.items() if _is_missing(metrics[name])]
+
+
+def find_cost(arch: str, size: int) -> dict[str, Any] | None:
+    """The row of inference.csv, which bench/inference.py writes, of an architecture at a size, if it was measured."""
+    timings = pd.read_csv(Path(__file__).with_name("inference.csv"))
+    rows = timings[(timings.arch == arch) & (timings["size"] == size)]
+    return None if rows.empty else {**rows.iloc[0]}
+
+
+def embed_figure(figure: Figure) -> dict[str, str]:
+    """A chart as data URIs, for the light and the dark theme."""
+    svg = charts.to_svg(figure)
+    return {
+        "light": pictures.data_uri("image/svg+xml", svg),
+        "dark": pictures.data_uri("image/svg+xml", charts.darken(svg)),
+    }
+
+
+def show(name: str, value: float | None, digits: int = 1) -> str:
+    """One of METRICS as the page shows it."""
+    return number(value) if name in NUMBERS else percent(value, digits)
+
+
+def interval(of: dict[str, Any], name: str) -> str:
+    """The interval of a metric, as 95.8 to 97.3 %."""
+    low, high = of[f"{name}_low"], of[f"{name}_high"]
+    if _is_missing(low) or _is_missing(high):
+        return "no interval"
+    return f"{show(name, low).removesuffix(' %')} to {show(name, high)}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """As 96.4 %; n/a where it is undefined."""
+    return "n/a" if _is_missing(value) else f"{100 * value:.{digits}f} %"  # type: ignore[operator]
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """With that many decimals; n/a where it is undefined."""
+    return "n/a" if _is_missing(value) else f"{value:.{digits}f}"
+
+
+def _is_missing(value: float | None) -> bool:
+    return value is None or math.isnan(value)
