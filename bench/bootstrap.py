@@ -8,9 +8,10 @@ import time
 
 import numpy as np
 import pandas as pd
-from malaria.bootstrap import RESAMPLES, SEED, resample
-from malaria.metrics import judge
 from sklearn import metrics
+
+from malaria.evaluation.bootstrap import RESAMPLES, SEED, resample
+from malaria.evaluation.metrics import judge
 
 LOOPED = 50  # resamples of the loop, alternating with as many vectorised ones
 

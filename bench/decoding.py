@@ -16,11 +16,12 @@ from zipfile import ZipFile
 import numpy as np
 import numpy.typing as npt
 import torch
-from malaria.archive import cell_names
-from malaria.images import decode_archive
-from malaria.machine import count_cores
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_png
+
+from malaria.core.archive import cell_names
+from malaria.core.workers import count_cores
+from malaria.data.decode import decode_archive
 
 CELLS = Path("data/cells.zip")
 TURNS, SAMPLE = 3, 2000

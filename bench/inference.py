@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from malaria.compute import describe_device, pick_device, prepare
-from malaria.models import ARCHITECTURES, build_model
 from torch import Tensor, nn
+
+from malaria.model.hardware import describe_device, pick_device, prepare
+from malaria.model.network import ARCHITECTURES, build_model
 
 SIZES = (64, 96, 128, 224)  # px
 MANY = 64  # cells at once

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from malaria.classifier import Classifier
-from malaria.commands.export import read_split
-from malaria.compute import describe_device, prepare
-from malaria.export import CALIBRATION, export_onnx, quantise
-from malaria.images import Pixels
-from malaria.metrics import Array
-from malaria.model_sources import as_classifier, load_scorer
 
 from malaria import load_model
+from malaria.cli.export import read_split
+from malaria.data.decode import Pixels
+from malaria.evaluation.metrics import Array
+from malaria.model.hardware import describe_device, prepare
+from malaria.predict.classifier import Classifier
+from malaria.predict.export import CALIBRATION, export_onnx, quantise
+from malaria.predict.load import as_classifier, load_scorer
 
 MANY = 64
 SECONDS = 2.0  # to time each for, at the least

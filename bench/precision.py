@@ -10,11 +10,11 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from malaria.model_files import build_network, make_recipe
-from malaria.trainer import make_optimizer
 from torch import nn
 
-from malaria import compute
+from malaria.model import hardware as compute
+from malaria.model.trainer import make_optimizer
+from malaria.model.weights import build_from_config, make_config
 from malaria.params import load_params
 
 TURNS = 25
@@ -52,12 +52,12 @@ def main() -> None:
     compute.prepare(0)
     ways: dict[str, Callable[[], None]] = {}
     for precision in ("bf16", "fp32"):
-        recipe = make_recipe(params.train, params.preprocess, precision)
+        config = make_config(params.train, params.preprocess, precision)
         for name, layout in LAYOUTS.items():
-            model = build_network(recipe).to(device).to(memory_format=layout)
+            model = build_from_config(config).to(device).to(memory_format=layout)
             ways[f"{precision}, {name}"] = stepper(model, model, precision)
-    usual = f"{compute.pick_precision('auto', device)}, channels last"
-    model = build_network(recipe).to(device)
+    reference_quantiles = f"{compute.pick_precision('auto', device)}, channels last"
+    model = build_from_config(config).to(device)
     ways["the first of these, compiled"] = stepper(model, torch.compile(model), compute.pick_precision("auto", device))
     first = {name: seconds(step) for name, step in ways.items()}
     taken: dict[str, list[float]] = {name: [] for name in ways}
@@ -67,9 +67,11 @@ def main() -> None:
     steps = {name: median(times) for name, times in taken.items()}
     print(f"{params.train.arch}, {params.train.batch_size} cells, on {compute.describe_device(device)}")
     for name, each in steps.items():
-        print(f"{name:<30}{1e3 * each:7.1f} ms{each / steps[usual]:7.2f}   first step {first[name]:5.1f} s")
+        print(
+            f"{name:<30}{1e3 * each:7.1f} ms{each / steps[reference_quantiles]:7.2f}   first step {first[name]:5.1f} s"
+        )
     *_, compiled = ways
-    if (saved := steps[usual] - steps[compiled]) > 0:
+    if (saved := steps[reference_quantiles] - steps[compiled]) > 0:
         print(f"compiling pays after {first[compiled] / saved:.0f} steps")
 
 

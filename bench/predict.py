@@ -14,12 +14,11 @@ import time
 from collections.abc import Iterator
 from itertools import chain, repeat
 
-from malaria.compute import prepare
-from malaria.image_files import ImageFile, find_images
-from malaria.machine import count_cores
-
 from malaria import load_model
-from malaria.predict import decode_files, predict_files
+from malaria.core.workers import count_cores
+from malaria.data.image_files import ImageFile, find_images
+from malaria.model.hardware import prepare
+from malaria.predict.batch import decode_files, predict_files
 
 CELLS = "data/cells.zip"
 TURNS, OVER = 3, 5

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from malaria.commands.compare import shorten
-from malaria.compare import compare_variants
-from malaria.experiments import read_run
 from malaria.markdown import publish, to_markdown
+
+from malaria.cli.compare import shorten
+from malaria.core.repository import read_run
+from malaria.evaluation.compare import compare_variants
 
 PAGE, FOLDER = Path("docs/RESULTS.md"), Path("docs/results")
 

@@ -16,18 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from malaria.bootstrap import interval, resample
-from malaria.classifier import Classifier
-from malaria.compute import prepare
-from malaria.images import Pixels, opened, read_image, to_square
-from malaria.machine import count_cores
 from malaria.markdown import publish, to_markdown
-from malaria.metrics import judge
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from malaria import load_model
-from malaria.evaluation import judge_warnings
+from malaria.core.workers import count_cores
+from malaria.data.decode import Pixels, open_archive, read_image, to_square
+from malaria.evaluation.bootstrap import interval, resample
+from malaria.evaluation.metrics import judge
+from malaria.evaluation.predictions import judge_warnings
+from malaria.model.hardware import prepare
+from malaria.predict.classifier import Classifier
 
 ARCHIVE, SPLIT = Path("data/cells.zip"), Path("data/split.csv")
 TABLE, PAGE = Path("docs/results/robustness.csv"), Path("docs/RESULTS.md")
@@ -103,18 +103,18 @@ CHANGES: dict[str, tuple[Change, str, tuple[float, ...]]] = {
 
 def change_cell(change: str | None, strength: float, size: int, fit: str, name: str) -> Pixels:
     """One image of the archive, changed, as the network sees it; the same each time."""
-    image = np.asarray(read_image(opened(ARCHIVE).read(name)).convert("RGB"))
+    image = np.asarray(read_image(open_archive(ARCHIVE).read(name)).convert("RGB"))
     if change:
         image = CHANGES[change][0](image, strength, np.random.default_rng(zlib.crc32(name.encode())))
     return to_square(Image.fromarray(image), size, fit)
 
 
 def predict(model: Classifier, cells: pd.DataFrame, change: str | None, strength: float) -> pd.DataFrame:
-    """The cells of split.csv with probability and unlikeness."""
+    """The cells of split.csv with probability and ood_score."""
     work = partial(change_cell, change, strength, model.card.size, model.card.fit)
     with ProcessPoolExecutor(count_cores()) as pool:
         changed = np.stack(list(pool.map(work, cells.name, chunksize=64)))
-    return cells.reset_index(drop=True).join(model.judge(changed)[["probability", "unlikeness"]])
+    return cells.reset_index(drop=True).join(model.judge(changed)[["probability", "ood_score"]])
 
 
 def judge_change(model: Classifier, changed: pd.DataFrame, plain: pd.DataFrame) -> dict[str, float]:
@@ -124,7 +124,7 @@ def judge_change(model: Classifier, changed: pd.DataFrame, plain: pd.DataFrame) 
     gained = sum(sign * ((of.probability >= card.threshold) == of.label) for of, sign in ((changed, 1), (plain, -1)))
     draws = resample(changed, lambda weights: pd.DataFrame({"gained": weights @ gained / weights.sum(1)}))
     low, high = interval(draws.gained)
-    warnings = judge_warnings(changed, card.threshold, card.doubt_margin, card.unlike_above)
+    warnings = judge_warnings(changed, card.threshold, card.doubt_margin, card.ood_limit)
     return figures | {"difference": gained.mean(), "difference_low": low, "difference_high": high} | warnings
 
 

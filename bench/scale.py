@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
-from malaria.archive import write_archive
 from stage_costs import measure
+
+from malaria.core.archive import write_archive
 
 ROOT = Path(__file__).parents[1]
 SIZES = (27_558, 100_000, 300_000, 1_000_000)

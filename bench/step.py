@@ -12,12 +12,12 @@ from statistics import median
 
 import pandas as pd
 import torch
-from malaria.augment import AUGMENTATIONS, augment
-from malaria.cells import load_cells, to_floats
-from malaria.model_files import build_network, make_recipe
-from malaria.trainer import Trainer
 
-from malaria import compute
+from malaria.model import hardware as compute
+from malaria.model.augment import AUGMENTATIONS, augment
+from malaria.model.dataset import load_cells, to_floats
+from malaria.model.trainer import Trainer
+from malaria.model.weights import build_from_config, make_config
 from malaria.params import load_params
 
 TURNS = 60
@@ -41,7 +41,7 @@ def main() -> None:
     compute.prepare(params.train.seed)
     precision = compute.pick_precision(params.train.precision, device)
     cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
-    model = build_network(make_recipe(params.train, params.preprocess, precision)).to(device)
+    model = build_from_config(make_config(params.train, params.preprocess, precision)).to(device)
     trainer = Trainer(model, cells, params.train, precision, 2 * TURNS)
     rows = trainer.shuffle()[0]
 

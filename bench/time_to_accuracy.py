@@ -17,21 +17,21 @@ from zipfile import ZipFile
 import numpy as np
 import pandas as pd
 import torch
-from malaria.archive import cell_names
-from malaria.cells import Cells, load_cells
-from malaria.images import decode_archive
-from malaria.inference import predict_logits
-from malaria.machine import count_cores
-from malaria.model_files import build_network, make_recipe
-from malaria.models import simple_cnn
-from malaria.splits import assign_splits, describe_cells
-from malaria.trainer import Trainer
 from torch import Tensor, nn, optim
 from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from malaria import compute
+from malaria.model import hardware as compute
+from malaria.core.archive import cell_names
+from malaria.core.workers import count_cores
+from malaria.data.decode import decode_archive
+from malaria.data.splits import assign_splits, describe_cells
+from malaria.model.dataset import Cells, load_cells
+from malaria.model.inference import predict_logits
+from malaria.model.network import simple_cnn
+from malaria.model.trainer import Trainer
+from malaria.model.weights import build_from_config, make_config
 from malaria.params import Train, load_params
 
 GOAL = 0.93
@@ -76,7 +76,7 @@ def pipeline(cells: Cells, params: Train) -> Course:
     """The steps of stages/train.py."""
     compute.prepare(params.seed)
     precision = compute.pick_precision(params.precision, cells.labels.device)
-    model = build_network(make_recipe(params, load_params().preprocess, precision))
+    model = build_from_config(make_config(params, load_params().preprocess, precision))
     steps = len(cells.rows["train"]) // params.batch_size
     trainer = Trainer(model, cells, params, precision, steps)
     for rows in trainer.shuffle()[:steps]:

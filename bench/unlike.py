@@ -12,21 +12,22 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
-from malaria.cells import CellFile, to_floats
-from malaria.compute import prepare
-from malaria.images import decode, to_square
 from malaria.markdown import publish, to_markdown
-from malaria.model_card import ModelCard
-from malaria.model_files import load_weights
-from malaria.models import find_head
-from malaria.synthetic import draw_cells
-from malaria.traits import Deviations
 from PIL import Image
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 from torchvision.transforms.v2.functional import gaussian_blur
+
+from malaria.data.decode import decode, to_square
+from malaria.data.sources.synthetic import draw_cells
+from malaria.evaluation.model_card import ModelCard
+from malaria.evaluation.ood import OODScore
+from malaria.model.dataset import CellFile, to_floats
+from malaria.model.hardware import prepare
+from malaria.model.network import find_head
+from malaria.model.weights import read_model
 
 TABLE, PAGE = Path("docs/results/unlike.csv"), Path("docs/RESULTS.md")
 SAMPLE = 1000  # of the test cells, and as many of each of the others
@@ -99,19 +100,19 @@ def find_features(model: nn.Module, cells: Tensor) -> np.ndarray:
 @torch.inference_mode()
 def main() -> None:
     prepare(0)
-    model, _ = load_weights(Path("models/model.safetensors"))
+    model, _ = read_model(Path("models/model.safetensors"))
     model.eval()
     card = ModelCard.model_validate_json(Path("models/model.json").read_bytes())
     split, file = pd.read_csv("data/split.csv"), CellFile(Path("data/cells.npy"))
     train, val, test = (file[torch.tensor(np.flatnonzero(split.split == name))] for name in ("train", "val", "test"))
-    deviations, covariance = Deviations(card.usual), EmpiricalCovariance().fit(find_features(model, train))
+    deviations, covariance = OODScore(card.reference_quantiles), EmpiricalCovariance().fit(find_features(model, train))
     limit = np.quantile(covariance.mahalanobis(find_features(model, val)), 0.99)
     sample = test[torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:SAMPLE]]
     rows = []
     for name, cells in {"test cells, as they are": test, **make_others(sample)}.items():
         by_traits = torch.cat([deviations(to_floats(part)) for part in torch.split(cells, 256)]).amax(1)
         by_features = covariance.mahalanobis(find_features(model, cells))
-        found = {"by traits %": by_traits.numpy() > card.unlike_above, "by features %": by_features > limit}
+        found = {"by traits %": by_traits.numpy() > card.ood_limit, "by features %": by_features > limit}
         rows.append({"pictures": name, "number": len(cells)} | {way: 100 * of.mean() for way, of in found.items()})
     table = pd.DataFrame(rows).round(1)
     table.to_csv(TABLE, index=False, lineterminator="\n")

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import FOUND
-from fault_table import pytest_addoption, pytest_configure, survived  # noqa: F401 (hooks, and a fixture)
 from filelock import FileLock
-from malaria.archive import write_archive
-from malaria.synthetic import draw_cells
-from nih_site import site  # noqa: F401 (a fixture)
-from scratch import Repository, Scratch
+
+from malaria.core.archive import write_archive
+from malaria.data.sources.synthetic import draw_cells
+from tests.support.browser import FOUND
+from tests.support.fault_table import pytest_addoption, pytest_configure, survived  # noqa: F401 (hooks, and a fixture)
+from tests.support.nih_site import site  # noqa: F401 (a fixture)
+from tests.support.scratch import Repository, Scratch
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-ROOT = Path(__file__).parent.parent
 # Of a shell that runs the tests with & all that they start would ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -4,8 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
-from closure import closure, imports_of
-from conftest import ROOT
+
+from tests.support.imports import closure, imports_of
+from tests.support.scratch import ROOT
 
 MODULES = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("malaria/**/*.py"))]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from malaria.params import Params, ParamsError, load_params
+from tests.support.scratch import ROOT
 
 Tree = dict[str, Any]
 

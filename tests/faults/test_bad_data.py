@@ -12,17 +12,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
-from fault_table import Survived
-from malaria.archive import write_archive
-from malaria.duplicates import LIMIT
-from malaria.errors import UserError
-from malaria.images import to_square
-from malaria.names import CLASSES
-from malaria.zips import MOST_BYTES
 from PIL import Image
 
-from malaria.cli import main as malaria
+from malaria.cli.__main__ import main as malaria
+from malaria.core.archive import MOST_BYTES, write_archive
+from malaria.core.errors import UserError
+from malaria.data.decode import to_square
+from malaria.data.duplicates import LIMIT
+from malaria.data.index import CLASSES
+from tests.support.fault_table import Survived
+from tests.support.scratch import ROOT
 
 Cells = list[tuple[str, bytes]]
 Say = Callable[[str], str]
@@ -356,7 +355,7 @@ def test_cells_that_cannot_be_split(fault: str, refused: Callable[[str, str], st
 def test_a_bomb_to_predict(
     workspace: Path, capsys: pytest.CaptureFixture[str], survived: Survived, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from small_model import make_model
+    from tests.support.models import make_model
 
     model = make_model(tmp_path_factory.mktemp("model"))
     Path("bomb.zip").write_bytes(packed({"a.png": bytes(MOST_BYTES + 1)}, zipfile.ZIP_DEFLATED))
@@ -389,7 +388,7 @@ def made(drawn: Cells, tmp_path_factory: pytest.TempPathFactory) -> Path:
     split = pd.DataFrame({"name": names, "label": [CLASSES.index(n.split("/")[0]) for n in names]})
     split = split.assign(patient="C1", smear="a", split=np.resize(["train", "val", "test"], len(names)))
     split.to_csv(data / "split.csv", index=False)
-    judged = split[split.split != "train"].assign(logit=0.5, probability=0.6, unlikeness=0.1)
+    judged = split[split.split != "train"].assign(logit=0.5, probability=0.6, ood_score=0.1)
     judged.drop(columns="smear").to_csv(data / "predictions.csv", index=False)
     return data
 
@@ -446,7 +445,7 @@ def test_an_out_that_is_gone(name: str, made: Path, refused: Callable[[str, str]
 
 
 def test_each_bit_of_the_header_of_cells_npy(made: Path, workspace: Path, survived: Survived) -> None:
-    from malaria.outs import map_cells
+    from malaria.core.artifacts import map_cells
 
     whole = (made / "cells.npy").read_bytes()
     shape, tries, said = np.load(made / "cells.npy").shape, 0, ""

@@ -12,15 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
-from evidence import recipe
-from fault_table import Survived
-from malaria.errors import UserError
-from malaria.names import CLASSES
 from safetensors.torch import load_file, save_file
-from small_model import make_model
 
-from malaria.cli import main as malaria
+from malaria.cli.__main__ import main as malaria
+from malaria.core.errors import UserError
+from malaria.data.index import CLASSES
+from tests.support.fault_table import Survived
+from tests.support.models import config, make_model
+from tests.support.scratch import ROOT
 
 WEIGHTS, CARD = Path("models/model.safetensors"), Path("models/model.json")
 Damage = Callable[[], None]
@@ -38,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     split.insert(0, "name", [f"{CLASSES[label]}/C1P1ThinF_IMG_1_cell_{n}.png" for n, label in enumerate(split.label)])
     split = split.assign(patient="C1", smear="a")
     split.to_csv(root / "data/split.csv", index=False)
-    judged = split[split.split != "train"].assign(logit=0.5, probability=0.6, unlikeness=0.1)
+    judged = split[split.split != "train"].assign(logit=0.5, probability=0.6, ood_score=0.1)
     judged.to_csv(root / "data/predictions.csv", index=False)
     return root
 
@@ -76,11 +75,11 @@ def rewrite(header: Callable[[dict[str, Any]], object]) -> None:
 
 
 def told(**changes: Any) -> Damage:
-    """The recipe in the header changed."""
+    """The config in the header changed."""
 
     def change(tree: dict[str, Any]) -> None:
-        known = json.loads(tree["__metadata__"]["recipe"])
-        tree["__metadata__"]["recipe"] = json.dumps(known | changes)
+        known = json.loads(tree["__metadata__"]["config"])
+        tree["__metadata__"]["config"] = json.dumps(known | changes)
 
     return lambda: rewrite(change)
 
@@ -92,12 +91,12 @@ def first_tensor(tree: dict[str, Any]) -> dict[str, Any]:
 def poison() -> None:
     weights = load_file(WEIGHTS)
     next(weight for key, weight in weights.items() if key.endswith("weight")).view(-1)[0] = float("nan")
-    save_file(weights, WEIGHTS, {"recipe": recipe("small_resnet").model_dump_json()})
+    save_file(weights, WEIGHTS, {"config": config("small_resnet").model_dump_json()})
 
 
 def other_architecture() -> None:
     make_model(Path("other"), "simple_cnn")
-    save_file(load_file("other/model.safetensors"), WEIGHTS, {"recipe": recipe("small_resnet").model_dump_json()})
+    save_file(load_file("other/model.safetensors"), WEIGHTS, {"config": config("small_resnet").model_dump_json()})
     shutil.rmtree("other")
 
 
@@ -122,16 +121,16 @@ BROKEN: dict[str, tuple[Damage, str]] = {
         lambda: rewrite(lambda tree: first_tensor(tree).update(shape=[10**6])),
         FILE,
     ),
-    "a header without a recipe": (
+    "a header without a config": (
         lambda: rewrite(lambda tree: tree.pop("__metadata__")),
-        "no recipe that is known here",
+        "no config that is known here",
     ),
-    "a recipe of an unknown network": (told(arch="vit_huge"), "a network called vit_huge, which is none of simple_cnn"),
-    "a recipe of another network": (
+    "a config of an unknown network": (told(arch="vit_huge"), "a network called vit_huge, which is none of simple_cnn"),
+    "a config of another network": (
         told(arch="simple_cnn"),
         "not the weights of simple_cnn at 32 px: ",
     ),
-    "a recipe of 1,000,000 px": (told(arch="simple_cnn", size=10**6), "no recipe that is known here"),
+    "a config of 1,000,000 px": (told(arch="simple_cnn", size=10**6), "no config that is known here"),
     "weights of another network": (other_architecture, "not the weights of small_resnet at 32 px: "),
     "weights that are NaN": (poison, "train again, with a lower train.lr"),
 }

@@ -15,16 +15,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import ROOT
-from fault_table import Survived
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from malaria.models import ARCHITECTURES
-from malaria.splits import assign_splits, describe_cells
-from malaria.synthetic import plan
-from param_fields import Key, Tree, beyond, ends, keys, read_tree, section_of, sections, to_yaml
 
+from malaria.data.sources.synthetic import plan
+from malaria.data.splits import assign_splits, describe_cells
+from malaria.model.network import ARCHITECTURES
 from malaria.params import PRETRAINED, Params, ParamsError, load_params
+from tests.support.fault_table import Survived
+from tests.support.param_fields import Key, Tree, beyond, ends, keys, read_tree, section_of, sections, to_yaml
+from tests.support.scratch import ROOT
 
 TREE = read_tree()
 KEYS = keys()

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fault_table import Survived
-from malaria.outs import MEND
-from scratch import Repository, stages_run
+
+from malaria.core.artifacts import MEND
+from tests.support.fault_table import Survived
+from tests.support.scratch import Repository, stages_run
 
 OUTS = ["data/cells.zip", "data/split.csv", "data/cells.npy", "data/duplicates.csv"]
 REPRO = "uv run dvc repro audit"

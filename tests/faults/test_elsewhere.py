@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_table import Survived
-from malaria.machine import count_cores
 from ruamel.yaml import YAML
-from scratch import Scratch
+
+from malaria.core.workers import count_cores
+from tests.support.fault_table import Survived
+from tests.support.scratch import Scratch
 
 TOLERANCE = 0.03  # of a share or a loss; measured on these 240 cells: 0.0286, one cell of 35
 DATA = {"data/cells.zip", "data/split.csv", "data/cells.npy"}

@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
-from fault_table import Survived
 from safetensors import safe_open
-from scratch import Repository, leftovers, wait_for
+
+from tests.support.fault_table import Survived
+from tests.support.scratch import Repository, leftovers, wait_for
 
 EPOCHS = 30
 LOSSES = "metrics/train/plots/metrics/val/loss.tsv"
@@ -100,7 +101,7 @@ def test_a_stage_that_a_killed_dvc_left_running_is_not_run_twice(
 SAVING = """
 import sys, torch
 from pathlib import Path
-from malaria.files import write_bytes
+from malaria.core.artifacts import write_bytes
 from safetensors.torch import save
 for n in range(10**6):
     write_bytes(Path(sys.argv[1]), save({"weights": torch.full((5_000_000,), float(n))}, {"n": str(n)}))

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from fault_table import Survived
-from scratch import Repository, Scratch, leftovers, wait_for
+
+from tests.support.fault_table import Survived
+from tests.support.scratch import Repository, Scratch, leftovers, wait_for
 
 STAGES = "download", "split", "preprocess", "audit", "train", "evaluate", "explain", "report"
 SOME = "preprocess", "train", "evaluate", "report"  # of the quick test

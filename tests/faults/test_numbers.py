@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from fault_table import Survived
-from malaria.compute import prepare
 from safetensors.torch import save_file
-from scratch import Repository
 from test_training import QUICK, make_cells, run, with_params
 from torchvision.models import get_model
+
+from malaria.model.hardware import prepare
+from tests.support.fault_table import Survived
+from tests.support.scratch import Repository
 
 MODEL = "models/model.safetensors"
 

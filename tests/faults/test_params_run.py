@@ -13,27 +13,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fault_table import Survived
-from malaria.cells import Cells
-from malaria.compute import pick_precision, prepare
-from malaria.errors import UserError
-from malaria.model_files import build_network, make_recipe
-from malaria.operating_points import choose_limit, choose_margin, choose_threshold, choose_thresholds
-from malaria.pretrained import load_pretrained
-from malaria.splits import assign_splits, describe_cells
-from malaria.synthetic import draw_cells
-from malaria.tables import tabulate
-from malaria.training import train_epochs
-from param_fields import ends, keys, read_tree
 from safetensors.torch import save_file
-from scratch import Scratch
-from tables import random_predictions
 from torchvision.models import get_model
 
-from malaria import nih
-from malaria.evaluation import judge_splits, judge_warnings
+from malaria.data.sources import nih
+from malaria.core.errors import UserError
+from malaria.data.sources.synthetic import draw_cells
+from malaria.data.splits import assign_splits, describe_cells
+from malaria.evaluation.calibration import choose_margin, choose_thresholds, ood_limit, pick_threshold
+from malaria.evaluation.predictions import judge_splits, judge_warnings
+from malaria.evaluation.tables import tabulate
+from malaria.model.dataset import Cells
+from malaria.model.hardware import pick_precision, prepare
+from malaria.model.trainer import train_epochs
+from malaria.model.weights import build_from_config, load_pretrained, make_config
 from malaria.params import FLOAT32, Params, Preprocess, Train
 from stages.preprocess import preprocess
+from tests.support.fault_table import Survived
+from tests.support.param_fields import ends, keys, read_tree
+from tests.support.scratch import Scratch
+from tests.support.tables import random_predictions
 
 PARAMS = Params.model_validate(read_tree())
 QUICK = {"epochs": 1, "batch_size": 8, "arch": "small_resnet"}
@@ -58,13 +57,13 @@ def train_few(size: int = 32, few: int = 8, **changes: Any) -> list[dict[str, fl
     device = torch.device("cpu")
     prepare(params.seed)
     precision = pick_precision(params.precision, device)
-    recipe = make_recipe(params, Preprocess(size=size, fit="stretch"), precision)
+    config = make_config(params, Preprocess(size=size, fit="stretch"), precision)
     pretrained = load_pretrained(params.arch, params.weights) if params.pretrained else None
     random = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 256, (3 * few, size, size, 3), generator=random, dtype=torch.uint8)
     rows = {"train": torch.arange(2 * few), "val": torch.arange(2 * few, 3 * few)}
     cells = Cells(pixels, (torch.arange(3 * few) % 2).float(), rows)
-    return list(train_epochs(build_network(recipe, pretrained), cells, params, precision))
+    return list(train_epochs(build_from_config(config, pretrained), cells, params, precision))
 
 
 def trains_or_says_why(**changes: Any) -> str:
@@ -155,16 +154,16 @@ def test_the_fewest_cells_are_drawn() -> None:
 
 @pytest.mark.slow
 def test_predictions_are_judged_at_every_end(survived: Survived) -> None:
-    predictions = random_predictions().assign(unlikeness=lambda cells: cells.logit.abs())
+    predictions = random_predictions().assign(ood_score=lambda cells: cells.logit.abs())
     val = predictions[predictions.split == "val"]
     points = choose_thresholds(val)
     values = values_of("evaluate")
     for number, name in enumerate(values["threshold"]):
-        threshold = choose_threshold(points, name)
+        threshold = pick_threshold(points, name)
         doubt, abstain, unlike = (values[key][number % 2] for key in ("doubt", "abstain", "unlike"))
         tabulate(predictions, threshold, points, doubt)
         judge_splits(predictions, threshold, doubt)
-        limits = choose_margin(val, threshold, abstain), choose_limit(val, unlike)
+        limits = choose_margin(val, threshold, abstain), ood_limit(val, unlike)
         assert judge_warnings(val, threshold, *limits)["doubtful_rate"] == pytest.approx(number % 2, abs=0.01)
     tried = len(values["threshold"])
     survived("a judgement at the end of its range", "800 predictions", "none: they are judged", tries=tried)
@@ -173,7 +172,7 @@ def test_predictions_are_judged_at_every_end(survived: Survived) -> None:
 def test_a_point_that_val_cannot_reach_is_said_by_name(survived: Survived) -> None:
     val = pd.DataFrame({"label": [0, 1], "probability": [0.9, 0.1], "patient": ["C1", "C2"]})
     with pytest.raises(UserError, match=r"^evaluate.threshold: no threshold reaches specificity_99 on val") as refused:
-        choose_threshold(choose_thresholds(val), "specificity_99")
+        pick_threshold(choose_thresholds(val), "specificity_99")
     survived("an operating point out of reach", "a model that is wrong", str(refused.value))
 
 

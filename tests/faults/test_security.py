@@ -19,30 +19,28 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from cards import make_card
-from conftest import ROOT
-from evidence import recipe
-from fault_table import Survived
-from malaria.archive import find_cells, write_archive
-from malaria.cells import load_cells
-from malaria.checkpoint import Checkpoint
-from malaria.errors import UserError
-from malaria.files import write_json
-from malaria.guard import Guard, own_names
-from malaria.images import decode
-from malaria.model_sources import load_model
-from malaria.pretrained import load_pretrained
-from malaria.synthetic import encode_png
-from nih_site import SHA256, Site
 from PIL import Image
 from ruamel.yaml import YAML
-from small_model import make_model
 from torchvision.models._api import WeightsEnum
 
-from malaria import nih
-from malaria.cli import main
+from malaria.data.sources import nih
+from malaria.app.middleware import LocalOnly, own_names
+from malaria.cli.__main__ import main
+from malaria.core.archive import find_cells, write_archive
+from malaria.core.artifacts import write_json
+from malaria.core.errors import UserError
+from malaria.data.decode import decode
+from malaria.data.sources.synthetic import encode_png
+from malaria.model.checkpoint import Checkpoint
+from malaria.model.dataset import load_cells
+from malaria.model.weights import load_pretrained
 from malaria.params import load_params
+from malaria.predict.load import load_model
 from stages.download import download
+from tests.support.fault_table import Survived
+from tests.support.models import config, make_card, make_model
+from tests.support.nih_site import SHA256, Site
+from tests.support.scratch import ROOT
 
 # No pickle, and nothing else that runs what it reads: by the syntax of every file in Git
 
@@ -194,7 +192,7 @@ def test_a_pickle_in_place_of_the_cells(lay: Callable[[Path], Path], tmp_path: P
 
 
 def test_a_pickle_in_place_of_the_model(lay: Callable[[Path], Path], tmp_path: Path, survived: Survived) -> None:
-    write_json(tmp_path / "model.json", make_card(recipe("small_resnet")).model_dump())
+    write_json(tmp_path / "model.json", make_card(config("small_resnet")).model_dump())
     lay(tmp_path / "model.safetensors")
     with pytest.raises(UserError, match=r"no whole model, or one of another version|damaged") as refused:
         load_model(tmp_path)
@@ -354,7 +352,7 @@ def test_members_of_an_archive_stay_in_it_when_they_are_predicted(
 
 
 def test_the_page_answers_its_own_address_alone_and_no_large_body(survived: Survived) -> None:
-    guard = Guard(None, own_names("127.0.0.1"), largest=1000)  # type: ignore[arg-type]  # nothing behind it is asked
+    guard = LocalOnly(None, own_names("127.0.0.1"), largest=1000)  # type: ignore[arg-type]  # nothing behind it is asked
     host = {"host": "127.0.0.1:8421"}
     assert guard.refuse(host) is None
     refused = [

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault_table import Survived
-from scratch import Repository, leftovers, wait_for
-from skips import needs
+
+from tests.support.fault_table import Survived
+from tests.support.scratch import Repository, leftovers, wait_for
+from tests.support.skips import needs
 
 SUDO = [] if os.geteuid() == 0 else ["sudo", "-n"]
 # What each stage writes first

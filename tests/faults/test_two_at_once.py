@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fault_table import Survived
-from scratch import Repository, wait_for
+
+from tests.support.fault_table import Survived
+from tests.support.scratch import Repository, wait_for
 
 LONG = {r"epochs: \d+ ": "epochs: 20 "}
 

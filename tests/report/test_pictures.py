@@ -1,0 +1,51 @@
+"""Pictures show a cell as it came, and the evidence where it is."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from malaria.report import charts
+from malaria.evaluation.predictions import find_mistakes
+from malaria.report.pictures import LARGEST, draw_mistakes, overlay, shrink, tile
+from tests.support.tables import predictions
+
+Cells = list[tuple[str, bytes]]
+
+
+def test_evidence_colours_its_place_and_lets_the_cell_show_through() -> None:
+    evidence = np.zeros((32, 32), np.uint8)
+    evidence[:16] = 255
+    on_cell, on_black = (
+        np.asarray(overlay(Image.new("RGB", (80, 60), color), evidence, "stretch")).astype(int)
+        for color in ((200, 100, 120), (0, 0, 0))
+    )
+    assert on_cell.shape == (LARGEST, LARGEST, 3)
+    grey = on_cell[100, 100]
+    assert np.ptp(grey) == 0
+    assert np.ptp(on_cell[10, 10]) > 100
+    assert np.allclose(on_cell[10, 10] - on_black[10, 10], 0.2 * grey, atol=1)  # a fifth of the cell
+
+
+def test_a_large_cell_is_shown_smaller() -> None:
+    assert shrink(Image.new("RGB", (394, 200))).size == (LARGEST, 65)
+    assert shrink(Image.new("RGB", (40, 60))).size == (40, 60)
+
+
+def test_cells_are_tiled_column_by_column() -> None:
+    cells = np.zeros((2, 3, 8, 8, 3), np.uint8)
+    cells[1, 2] = 255
+    tiled = np.asarray(tile(cells, side=4))
+    assert tiled.shape == (12, 8, 3)
+    assert (tiled[8:, 4:] == 255).all()
+    assert tiled.sum() == 255 * 3 * 16
+
+
+def test_mistakes_are_the_same_bytes_twice_and_none_at_all_are_a_picture_too(drawn: Cells, archive: Path) -> None:
+    labels = [int(name.startswith("Parasitized")) for name, _ in drawn]
+    names = [name for name, _ in drawn]
+    for wrong in (5, 0):
+        logits = [(-4.0 if row < wrong else 4.0) * (2 * label - 1) for row, label in enumerate(labels)]
+        mistakes = find_mistakes(predictions([], labels, logits).assign(name=names), 0.5)
+        assert sum(map(len, mistakes.values())) == wrong
+        assert charts.to_png(draw_mistakes(mistakes, archive)) == charts.to_png(draw_mistakes(mistakes, archive))

@@ -1,0 +1,63 @@
+"""Networks and model folders to test with: small, of random weights, or with a known saliency map."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from malaria.core.artifacts import write_json
+from malaria.evaluation.calibration import QUANTILES
+from malaria.evaluation.model_card import ModelCard
+from malaria.evaluation.ood import STATISTICS
+from malaria.model.weights import ModelConfig, build_from_config, make_config, save_model
+from malaria.params import load_params
+from tests.support.scratch import ROOT
+
+
+class Redness(nn.Module):
+    """Its logit is the mean of red minus blue, so that the saliency of a pixel is that difference there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = nn.Conv2d(3, 4, 1, bias=False)
+        self.maps.weight.data = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 0]])[:, :, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.maps(x).mean((2, 3)) @ torch.tensor([1.0, -1.0, 0.5, -0.5])
+
+
+def config(arch: str, size: int = 32) -> ModelConfig:
+    """The config of an architecture at that size, and else the default params."""
+    params = load_params(ROOT / "params.yaml")
+    train, preprocess = params.train.model_copy(update={"arch": arch}), params.preprocess
+    return make_config(train, preprocess.model_copy(update={"size": size}), "fp32")
+
+
+def make_card(of: ModelConfig, **changes: Any) -> ModelCard:
+    """A model card to which nothing is out of distribution, unless changed."""
+    chosen: dict[str, Any] = {
+        "tta": False,
+        "temperature": 1.5,
+        "operating_point": "default",
+        "threshold": 0.5,
+        "operating_points": {"default": 0.5, "sensitivity_98": 0.1, "specificity_99": None},
+        "abstain": 0.1,
+        "val_logit_quantiles": (8 * QUANTILES - 4).tolist(),  # uniform from -4 to 4
+        "reference_quantiles": dict.fromkeys(STATISTICS, (-9.0, 0.0, 9.0)),
+        "ood_limit": 1.0,
+        "saliency_peak": 0.01,
+        "parameters": 10,
+        "macs": 100,
+    }
+    return ModelCard(**of.model_dump(), **(chosen | changes))
+
+
+def make_model(folder: Path, arch: str = "small_resnet", size: int = 32, **changes: Any) -> Path:
+    """A model folder with random weights, its card with changes."""
+    torch.manual_seed(0)
+    of = config(arch, size)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(folder / "model.safetensors", build_from_config(of), of)
+    write_json(folder / "model.json", make_card(of, **changes).model_dump())
+    return folder
