@@ -1,8 +1,8 @@
 """Which variant is better? `uv run python bench/results.py [TABLE...] [--fold N...]` measures docs/RESULTS.md.
 
 Runs the variants of the tables named, or of all, as experiments `TABLE-VARIANT-FOLD`, and compares each with the first
-of its table as `malaria compare` does. What has run before comes from the cache. Writes docs/results/TABLE.csv, every
-figure and the minutes that training took here, and its short form into docs/RESULTS.md; with other folds than the
+of its table as `malaria compare` does. What has run before comes from the cache. Writes docs/results/TABLE.csv, all
+metrics and the minutes that training took here, and its short form into docs/RESULTS.md; with other folds than the
 table's own (--fold), only prints.
 """
 
@@ -11,20 +11,17 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from malaria.markdown import publish, to_markdown
 
 from malaria.cli.compare import shorten
-from malaria.core.repository import read_run
-from malaria.evaluation.compare import compare_variants
+from malaria.evaluation.compare import compare_variants, read_run
 
 PAGE, FOLDER = Path("docs/RESULTS.md"), Path("docs/results")
-
-
-VIEWS = "evaluate.tta=true"  # of every run: as the default was when these tables were made
+TTA = "evaluate.tta=true"  # of every run: as the default was when these tables were made
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ TABLES = {
 def measure(name: str, params: str) -> float | None:
     """Run one experiment, under its name; the minutes that its training took, None where it came from the cache."""
     subprocess.run(["dvc", "exp", "remove", "-q", name], stderr=subprocess.DEVNULL)  # of an earlier run
-    options = [option for param in [VIEWS, *params.split()] for option in ("-S", param)]
+    options = [option for param in [TTA, *params.split()] for option in ("-S", param)]
     began: dict[str, float] = {}
     command = ["dvc", "exp", "run", "--temp", "-n", name, *options, "evaluate"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -107,17 +104,44 @@ def remember_minutes(compared: pd.DataFrame, path: Path) -> pd.DataFrame:
     return compared
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A table as it was written; what is empty in it is NaN but for the params."""
-    return pd.read_csv(path, dtype={"params": object}).fillna({"params": ""})
-
-
 def render(compared: pd.DataFrame) -> str:
     """The short form in Markdown."""
     short = shorten(compared)
     short.insert(1, "params", [f"`{params}`" if params else "" for params in compared.params])
     short["minutes"] = ["" if pd.isna(minutes) else f"{minutes:.1f}" for minutes in compared.minutes]
     return to_markdown(short)
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A table of text and whole numbers, as it is."""
+    return table.to_markdown(index=False, disable_numparse=True)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of docs/results; what is empty in it is NaN in columns of numbers, "" in those of text."""
+    return pd.read_csv(path, dtype={"params": object}).fillna({"params": "", "strength": ""})
+
+
+def publish(title: str, text: str, page: str) -> str:
+    """The page with the text between the marks that bear the title.
+
+    Raises:
+        ValueError: it has no such marks.
+    """
+    mark, end = f"<!-- {title} -->\n", "<!-- end -->"
+    before, found, rest = page.partition(mark)
+    if not found:
+        raise ValueError(f"no place for the table: write <!-- {title} --> and <!-- end --> on lines of their own")
+    return f"{before}{mark}{text}\n{end}{rest.partition(end)[2]}"
+
+
+def write_down(title: str, table: pd.DataFrame, render: Callable[[pd.DataFrame], str]) -> None:
+    """Write a table to docs/results, its short form into docs/RESULTS.md, and print that."""
+    path = FOLDER / f"{title}.csv"
+    table.to_csv(path, index=False, float_format="%.5g", lineterminator="\n")
+    text = render(read_table(path))
+    PAGE.write_text(publish(title, text, PAGE.read_text("utf-8")), "utf-8")
+    print(text)
 
 
 def main() -> None:
@@ -127,13 +151,10 @@ def main() -> None:
     options = parser.parse_args()
     for title in options.tables or TABLES:
         compared = compare(title, TABLES[title], tuple(options.fold or TABLES[title].folds))
-        if not options.fold:
-            path = FOLDER / f"{title}.csv"
-            compared = remember_minutes(compared, path)
-            compared.to_csv(path, index=False, float_format="%.5g", lineterminator="\n")
-            compared = read_table(path)
-            PAGE.write_text(publish(title, render(compared), PAGE.read_text("utf-8")), "utf-8")
-        print(render(compared))
+        if options.fold:
+            print(render(compared))
+        else:
+            write_down(title, remember_minutes(compared, FOLDER / f"{title}.csv"), render)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,39 @@
 """How much does it take to mislead a model? `uv run python bench/robustness.py [MODEL...]` writes it down.
 
 Changes the images of the test set as microscopes, cameras and other programs might, in nine ways at three strengths,
-and judges what each model (a folder or revision, as for `malaria predict`; default: models) says of them, by its own
-threshold and temperature, beside what it says of the images as they are. Writes docs/results/robustness.csv, every
-figure, and its short form into docs/RESULTS.md; of val (`--split val`), where to choose, it only prints.
+and evaluates the predictions of each model (a folder or revision, as for `malaria predict`; default: models), at its
+own threshold, beside those of the images as they are. Writes docs/results/robustness.csv, all metrics, and its short
+form into docs/RESULTS.md; of val (`--split val`), where to choose, it only prints.
 """
 
 import argparse
 import io
 import zlib
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from malaria.markdown import publish, to_markdown
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from bench.results import to_markdown, write_down
 from malaria import load_model
-from malaria.core.workers import count_cores
-from malaria.data.decode import Pixels, open_archive, read_image, to_square
+from malaria.core.archive import open_archive
+from malaria.core.workers import count_cores, start_pool
+from malaria.data.decode import Pixels, read_image, to_square
+from malaria.data.index import read_index
 from malaria.evaluation.bootstrap import interval, resample
-from malaria.evaluation.metrics import judge
-from malaria.evaluation.predictions import judge_warnings
+from malaria.evaluation.metrics import compute_metrics
 from malaria.model.hardware import prepare
 from malaria.predict.classifier import Classifier
 
 ARCHIVE, SPLIT = Path("data/cells.zip"), Path("data/split.csv")
-TABLE, PAGE = Path("docs/results/robustness.csv"), Path("docs/RESULTS.md")
-FIGURES = ["accuracy", "sensitivity", "specificity", "roc_auc", "brier", "ece"]
+METRICS = ["accuracy", "sensitivity", "specificity", "roc_auc", "brier", "ece"]
 
 Change = Callable[[Pixels, float, np.random.Generator], Pixels]
+Map = Callable[[Callable[[str], Pixels], Iterable[str]], Iterable[Pixels]]  # over processes, or the builtin one
 
 
 def inside(image: Pixels) -> np.ndarray:
@@ -101,67 +101,67 @@ CHANGES: dict[str, tuple[Change, str, tuple[float, ...]]] = {
 }
 
 
-def change_cell(change: str | None, strength: float, size: int, fit: str, name: str) -> Pixels:
+def change_cell(archive: Path, change: str | None, strength: float, size: int, fit: str, name: str) -> Pixels:
     """One image of the archive, changed, as the network sees it; the same each time."""
-    image = np.asarray(read_image(open_archive(ARCHIVE).read(name)).convert("RGB"))
+    image = np.asarray(read_image(open_archive(archive).read(name)).convert("RGB"))
     if change:
         image = CHANGES[change][0](image, strength, np.random.default_rng(zlib.crc32(name.encode())))
     return to_square(Image.fromarray(image), size, fit)
 
 
-def predict(model: Classifier, cells: pd.DataFrame, change: str | None, strength: float) -> pd.DataFrame:
-    """The cells of split.csv with probability and ood_score."""
-    work = partial(change_cell, change, strength, model.card.size, model.card.fit)
-    with ProcessPoolExecutor(count_cores()) as pool:
-        changed = np.stack(list(pool.map(work, cells.name, chunksize=64)))
-    return cells.reset_index(drop=True).join(model.judge(changed)[["probability", "ood_score"]])
+def predict(
+    model: Classifier, archive: Path, cells: pd.DataFrame, run: Map, change: str | None, strength: float
+) -> pd.DataFrame:
+    """The cells with the columns of `Classifier.decide`, and whether the prediction is correct."""
+    work = partial(change_cell, archive, change, strength, model.card.size, model.card.fit)
+    table = cells.reset_index(drop=True).join(model.predict_cells(np.stack(list(run(work, cells.name)))))
+    return table.assign(correct=(table.probability >= model.card.threshold) == (table.label == 1))
 
 
-def judge_change(model: Classifier, changed: pd.DataFrame, plain: pd.DataFrame) -> dict[str, float]:
-    """Figures, the difference in accuracy from the images as they are with its interval, and the warnings."""
-    card = model.card
-    figures = dict(judge(changed, card.threshold)[FIGURES].iloc[0])
-    gained = sum(sign * ((of.probability >= card.threshold) == of.label) for of, sign in ((changed, 1), (plain, -1)))
+def evaluate(changed: pd.DataFrame, plain: pd.DataFrame, threshold: float) -> dict[str, float]:
+    """METRICS, the difference in accuracy from the images as they are with its interval, and the warnings."""
+    gained = changed.correct.astype(int) - plain.correct
     draws = resample(changed, lambda weights: pd.DataFrame({"gained": weights @ gained / weights.sum(1)}))
     low, high = interval(draws.gained)
-    warnings = judge_warnings(changed, card.threshold, card.doubt_margin, card.ood_limit)
-    return figures | {"difference": gained.mean(), "difference_low": low, "difference_high": high} | warnings
+    ood = changed.ood != ""
+    return {
+        **compute_metrics(changed, threshold)[METRICS].iloc[0],
+        **{"difference": gained.mean(), "difference_low": low, "difference_high": high},
+        **{"uncertain_rate": changed.uncertain.mean(), "ood_rate": ood.mean()},
+        "accuracy_without_warnings": changed.correct[~changed.uncertain & ~ood].mean(),
+    }
 
 
-def measure(name: str, cells: pd.DataFrame) -> pd.DataFrame:
+def measure(name: str, archive: Path, cells: pd.DataFrame, run: Map) -> pd.DataFrame:
     """A row for the images as they are, and one for each change at each strength."""
     model = load_model(name)
-    plain = predict(model, cells, None, 0)
-    rows = [{"model": name, "change": "none", "strength": ""} | judge_change(model, plain, plain)]
+    plain = predict(model, archive, cells, run, None, 0)
+    rows = [{"model": name, "change": "none", "strength": ""} | evaluate(plain, plain, model.card.threshold)]
     for change, (_, words, strengths) in CHANGES.items():
         for strength in strengths:
-            changed = predict(model, cells, change, strength)
+            changed = predict(model, archive, cells, run, change, strength)
             labels = {"model": name, "change": change, "strength": words.format(strength)}
-            rows.append(labels | judge_change(model, changed, plain))
+            rows.append(labels | evaluate(changed, plain, model.card.threshold))
             print(*labels.values(), f"{rows[-1]['accuracy']:.4f}", flush=True)
     return pd.DataFrame(rows)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path).fillna({"strength": ""})
 
 
 def render(table: pd.DataFrame) -> str:
     """The short form in Markdown: a row a change and strength, the models side by side."""
     rows = []
-    for (change, strength), of in table.groupby(["change", "strength"], sort=False):
+    for (change, strength), models in table.groupby(["change", "strength"], sort=False):
         row = {"change": change, "strength": strength}
-        for figures in of.to_dict("records"):
-            bounds = f"[{100 * figures['difference_low']:+.1f}, {100 * figures['difference_high']:+.1f}]"
+        for of in models.to_dict("records"):
+            bounds = f"[{100 * of['difference_low']:+.1f}, {100 * of['difference_high']:+.1f}]"
             short = {
-                "accuracy %": f"{100 * figures['accuracy']:.1f}",
-                "difference": "" if change == "none" else f"{100 * figures['difference']:+.1f} {bounds}",
-                "sensitivity %": f"{100 * figures['sensitivity']:.1f}",
-                "specificity %": f"{100 * figures['specificity']:.1f}",
-                "ECE": f"{figures['ece']:.3f}",
-                "unlike %": f"{100 * figures['unlike_rate']:.1f}",
+                "accuracy %": f"{100 * of['accuracy']:.1f}",
+                "difference": "" if change == "none" else f"{100 * of['difference']:+.1f} {bounds}",
+                "sensitivity %": f"{100 * of['sensitivity']:.1f}",
+                "specificity %": f"{100 * of['specificity']:.1f}",
+                "ECE": f"{of['ece']:.3f}",
+                "OOD %": f"{100 * of['ood_rate']:.1f}",
             }
-            row |= {f"{figures['model']}: {name}": value for name, value in short.items()}
+            row |= {f"{of['model']}: {name}": value for name, value in short.items()}
         rows.append(row)
     return to_markdown(pd.DataFrame(rows))
 
@@ -172,14 +172,15 @@ def main() -> None:
     parser.add_argument("--split", choices=["val", "test"], default="test")
     options = parser.parse_args()
     prepare(0)
-    split = pd.read_csv(SPLIT)
+    split = read_index(SPLIT)
     cells = split[split.split == options.split]
-    table = pd.concat([measure(name, cells) for name in options.models], ignore_index=True)
+    with start_pool(count_cores()) as pool:
+        run = partial(pool.map, chunksize=64)
+        table = pd.concat([measure(name, ARCHIVE, cells, run) for name in options.models], ignore_index=True)
     if options.split == "test":
-        table.to_csv(TABLE, index=False, float_format="%.5g", lineterminator="\n")
-        table = read_table(TABLE)
-        PAGE.write_text(publish("robustness", render(table), PAGE.read_text("utf-8")), "utf-8")
-    print(render(table))
+        write_down("robustness", table, render)
+    else:
+        print(render(table))
 
 
 if __name__ == "__main__":

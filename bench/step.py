@@ -5,58 +5,64 @@ each: reading the cells and augmenting them. Prints the milliseconds, for each p
 that the input takes.
 """
 
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
-import pandas as pd
 import torch
 
-from malaria.model import hardware as compute
+from bench.timing import Work, by_turns
+from malaria.data.index import read_index
+from malaria.model import hardware
 from malaria.model.augment import AUGMENTATIONS, augment
 from malaria.model.dataset import load_cells, to_floats
 from malaria.model.trainer import Trainer
 from malaria.model.weights import build_from_config, make_config
-from malaria.params import load_params
+from malaria.params import Augment, load_params
 
 TURNS = 60
 
 
-def milliseconds(*works: Callable[[], object]) -> list[float]:
-    """The median of each, taken by turns."""
-    times: list[list[float]] = [[] for _ in works]
-    for _ in range(TURNS):
-        for work, taken in zip(works, times, strict=True):
-            began = time.perf_counter()
-            work()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            taken.append(1e3 * (time.perf_counter() - began))
-    return [median(taken[TURNS // 10 :]) for taken in times]
+def milliseconds(works: Mapping[str, Work]) -> dict[str, float]:
+    """The median of each, taken by turns; the first tenth is warm-up."""
+    times = by_turns({name: finished(work) for name, work in works.items()}, TURNS)
+    return {name: 1000 * median(taken[TURNS // 10 :]) for name, taken in times.items()}
+
+
+def finished(work: Work) -> Work:
+    """The work until the GPU, if there is one, is done with it."""
+
+    def run() -> None:
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return run
 
 
 def main() -> None:
-    params, device = load_params(), compute.pick_device()
-    compute.prepare(params.train.seed)
-    precision = compute.pick_precision(params.train.precision, device)
-    cells = load_cells(Path("data/cells.npy"), pd.read_csv("data/split.csv"), device)
-    model = build_from_config(make_config(params.train, params.preprocess, precision)).to(device)
-    trainer = Trainer(model, cells, params.train, precision, 2 * TURNS)
+    params, device = load_params(), hardware.pick_device()
+    hardware.prepare(params.train.seed)
+    precision = hardware.pick_precision(params.train.precision, device)
+    config = make_config(params.train, params.preprocess, precision)
+    cells = load_cells(Path("data/cells.npy"), read_index(Path("data/split.csv")), device, config.size)
+    trainer = Trainer(build_from_config(config).to(device), cells, params.train, precision, 2 * TURNS)
+    trainer.begin_epoch(frozen=False)
     rows = trainer.shuffle()[0]
 
-    def prepare(policy: str) -> None:
-        augment(cells.pixels[rows], cells.labels[rows], policy, trainer.random)
+    def prepare(policy: Augment) -> Work:
+        return lambda: augment(cells.pixels[rows], cells.labels[rows], policy, trainer.random)
 
-    def read() -> None:
-        to_floats(cells.pixels[rows])
-
-    step, its_input, reading = milliseconds(lambda: trainer.step(rows), lambda: prepare(params.train.augment), read)
-    print(f"{params.train.arch}, {params.train.batch_size} cells, {precision} on {compute.describe_device(device)}")
-    print(f"step {step:.1f} ms, its input {its_input:.1f} ms, of which reading {reading:.1f} ms")
-    print(f"share of the input: {its_input / step:.3f}")
-    taken = milliseconds(*[lambda policy=policy: prepare(policy) for policy in AUGMENTATIONS])  # type: ignore[misc]
-    for policy, each in zip(AUGMENTATIONS, taken, strict=True):
+    parts: dict[str, Work] = {
+        "step": lambda: trainer.step(rows),
+        "input": prepare(params.train.augment),
+        "reading": lambda: to_floats(cells.pixels[rows]),
+    }
+    times = milliseconds(parts)
+    print(f"{config.arch}, {params.train.batch_size} cells, {precision} on {hardware.describe_device(device)}")
+    print(f"step {times['step']:.1f} ms, its input {times['input']:.1f} ms, of which reading {times['reading']:.1f} ms")
+    print(f"share of the input: {times['input'] / times['step']:.3f}")
+    for policy, each in milliseconds({policy: prepare(policy) for policy in AUGMENTATIONS}).items():
         print(f"input with {policy:<12}{each:6.1f} ms")
 
 

@@ -219,9 +219,9 @@ def load_params(path: str | Path = "params.yaml") -> Params:
 
 def _complain(error: Any) -> str:
     """One complaint of pydantic's: the key, what is wrong, and what is there, unless that is a whole section."""
-    message = error["msg"]
-    if error["type"] == "value_error":  # a contradiction, which names its keys
-        return str(message.removeprefix("Value error, "))
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "value_error" and isinstance(error["input"], dict):  # a contradiction, which names its keys
+        return message
     key = ".".join(_name(part) for part in error["loc"]) or "file"
     return f"{key}: {message}" if isinstance(error["input"], dict) else f"{key}: {message} (it is {_show(error)})"
 

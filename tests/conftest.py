@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from filelock import FileLock
 
 from malaria.core.archive import write_archive
 from malaria.data.sources.synthetic import draw_cells
 from tests.support.browser import FOUND
-from tests.support.fault_table import pytest_addoption, pytest_configure, survived  # noqa: F401 (hooks, and a fixture)
 from tests.support.nih_site import site  # noqa: F401 (a fixture)
-from tests.support.scratch import Repository, Scratch
+from tests.support.scratch import Repository, Scratch, make_once
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -46,13 +44,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     folder = tmp_path_factory.getbasetemp()
     if run := os.environ.get("PYTEST_XDIST_TESTRUNUID"):
         folder = folder.parent / run
-    with FileLock(f"{folder}.lock"):
-        if (folder / "ran/report/index.html").exists():
-            return Repository(folder / "ran")
-        scratch = Scratch(folder / "ran")
+
+    def make(path: Path) -> None:
+        scratch = Scratch(path)
         scratch.set_params({"source: nih ": "source: synthetic "})
         scratch.run("dvc repro && git add . && git commit -qm ran")
-        return scratch
+
+    return make_once(folder / "ran", make)
 
 
 @pytest.fixture

@@ -44,11 +44,11 @@ class LocalOnly:
         """Status and reason, if a request with these headers is refused."""
         host = headers.get("host", "").lower()
         if not self.knows(host):
-            return 400, "This server does not go by that name; open it by its address."
+            return 400, "Unknown host name; open the page by its address."
         if "origin" in headers and headers["origin"].lower().partition("://")[2] != host:
-            return 403, "Not from a page of another site."
+            return 403, "Requests of other sites are refused."
         if "transfer-encoding" in headers:
-            return 411, "The length must be told beforehand."
+            return 411, "A Content-Length is required."
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.max_bytes:
             return 413, f"More than {self.max_bytes} bytes."
@@ -65,13 +65,13 @@ class LocalOnly:
 
 
 def own_names(host: str) -> set[str]:
-    """What a server on this machine that listens on `host` may be called."""
-    machine = socket.gethostname().lower()
-    return {"localhost", host.lower(), machine, f"{machine}.local"}
+    """The names of a server on this computer that listens on `host`."""
+    name = socket.gethostname().lower()
+    return {"localhost", host.lower(), name, f"{name}.local"}
 
 
 def read_headers(scope: Message) -> dict[str, str]:
-    """Those of a request; what is given twice is joined, so that it is equal to nothing."""
+    """The headers of a request by lower-case name; one given twice is joined, so that it equals no valid value."""
     headers: dict[str, str] = {}
     for key, value in scope["headers"]:
         name, text = key.decode("latin-1").lower(), value.decode("latin-1")

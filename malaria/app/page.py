@@ -26,22 +26,22 @@ from malaria.evaluation.ood import STATISTICS
 from malaria.predict.classifier import Classifier
 from malaria.report.page import POINTS
 
-MOST_BYTES = 10_000_000  # of a file
-MOST_FILES = 200  # of a tab that wait
-MOST_CELLS = 1000  # of a tab: their pictures take about 40 MB, 130 if they all are noise
-MOST_COMPLAINTS = 50  # shown of a tab
-LONGEST_NAME = 200  # characters shown of a file's
+MAX_BYTES = 10_000_000  # of a file
+MAX_FILES = 200  # of a tab that wait
+MAX_CELLS = 1000  # of a tab: their pictures take about 40 MB, 130 if they all are noise
+MAX_PROBLEMS = 50  # shown of a tab
+MAX_NAME = 200  # characters shown of a file's
 CHUNK = 16  # files predicted at a time: they all are in memory at once
 DRAWN = 12  # cells, half of them with a parasite, of three looks
 CARDS = 24  # shown at a time
 
 ABOUT = """
 <h1>Is there a parasite in this cell?</h1>
-<p>Give it thin-smear crops of <b>one red blood cell each on a black background</b>, as those of the NIH/NLM malaria
-images. For each it predicts the probability of a parasite{where}. Images are processed on the machine that serves this
-page; nothing is sent anywhere else, and nothing is kept when the tab is closed or loaded again.</p>
-<p class="note"><b>A research tool, not a diagnostic device.</b> It has learned from one hospital's smears and cameras,
-and cannot tell species, stage or parasitemia.</p>
+<p>Give thin-smear crops of <b>one red blood cell each on a black background</b>, like the images of the NIH/NLM malaria
+data set. The model predicts the probability of a parasite in each{where}. Images are processed on the computer that
+serves this page; they are sent nowhere else, and deleted when the tab is closed or reloaded.</p>
+<p class="note"><b>A research tool, not a diagnostic device.</b> The model may fail on stains, microscopes and
+cameras other than those it was trained on. It does not tell species, stage or parasitemia.</p>
 """
 DROP = """
 <button type="button" class="drop" @click="props.pickFiles">
@@ -72,13 +72,13 @@ _worker = ThreadPoolExecutor(1)
 def serve(classifier: Classifier, host: str, port: int, show: bool) -> None:
     """Answer browsers until Ctrl-C."""
     # what else there is in the body of an upload, besides the file, is a few hundred bytes
-    app.add_middleware(LocalOnly, names=own_names(host), max_bytes=MOST_BYTES + 10_000)
+    app.add_middleware(LocalOnly, names=own_names(host), max_bytes=MAX_BYTES + 10_000)
     app.on_startup(lambda: print(f"{_url(host, port)} is the page; Ctrl-C ends it", flush=True))
 
     def page(client: Client) -> None:
         tab = Tab(classifier)
         client.on_delete(tab.forget)
-        client.on_exception(lambda: tab.complain("Something went wrong here; the terminal of the server says what."))
+        client.on_exception(lambda: tab.report("An unexpected error; the terminal of the server shows it."))
 
     ui.page("/")(page)
     try:
@@ -109,27 +109,27 @@ class Tab:
         self.classifier, self.threshold = classifier, classifier.card.threshold
         self.cells: list[Cell] = []
         self.waiting: deque[FileUpload] = deque()
-        self.complaints: deque[str] = deque(maxlen=MOST_COMPLAINTS)
+        self.problems: deque[str] = deque(maxlen=MAX_PROBLEMS)
         self.seeds = count(1)
         self.working = self.gone = False
         styles = files("malaria.report") / "templates/style.css", files("malaria.app") / "page.css"
         ui.add_css("".join(style.read_text("utf-8") for style in styles))
         ui.add_body_html(STAY)
-        with ui.element("div").classes("whole"):
+        with ui.element("div").classes("app"):
             self.build()
         self.show()
 
     def build(self) -> None:
         """What is on the page before any cell is."""
-        where = ", and shows a saliency map" if self.classifier.explain else ""
+        where = ", and a saliency map shows where" if self.classifier.explain else ""
         ui.html(ABOUT.format(where=where), sanitize=False)
         self.build_upload()
         with ui.element("div").classes("actions"):
-            self.drawn = _button("Try drawn cells", self.draw)
-            _text("p", f"{DRAWN} cells drawn by a program: not real, but quick to try.").classes("faint")
+            self.drawn = _button("Try synthetic cells", self.draw)
+            _text("p", f"{DRAWN} synthetic cells, drawn by a program.").classes("faint")
         self.status = _text("p", "").props('role="status"')
         with ui.element("div").props('role="alert"'):
-            self.trouble = ui.element("ul").classes("note trouble")
+            self.problem_list = ui.element("ul").classes("note problems")
         with ui.element("section").props('aria-label="Results"') as self.results:
             with ui.element("div").classes("actions"):
                 self.build_points()
@@ -145,14 +145,14 @@ class Tab:
     def build_upload(self) -> None:
         """Where one drops files; Quasar's limits only spare one the sending, the server has its own."""
         self.upload = ui.upload(
-            multiple=True, auto_upload=True, max_file_size=MOST_BYTES, max_files=MOST_FILES, on_upload=self.take
+            multiple=True, auto_upload=True, max_file_size=MAX_BYTES, max_files=MAX_FILES, on_upload=self.take
         )
         self.upload.classes("upload").props("flat no-thumbnails")
-        self.upload.add_slot("header", DROP.format(files=MOST_FILES, megabytes=MOST_BYTES // 1_000_000))
+        self.upload.add_slot("header", DROP.format(files=MAX_FILES, megabytes=MAX_BYTES // 1_000_000))
         self.upload.add_slot("list", "<span></span>")
         tell = "files => emit(files.map(it => it.file ? [it.file.name, it.failedPropValidation] : [it.name, 'failed']))"
-        self.upload.on("rejected", self.hear_refused, js_handler=tell)
-        self.upload.on("failed", self.hear_refused, js_handler=f"info => ({tell})(info.files)")
+        self.upload.on("rejected", self.show_rejected, js_handler=tell)
+        self.upload.on("failed", self.show_rejected, js_handler=f"info => ({tell})(info.files)")
         self.upload.on("finish", self.empty_upload, [])
 
     def build_points(self) -> None:
@@ -184,10 +184,10 @@ class Tab:
 
     async def take(self, event: UploadEventArguments) -> None:
         """A file has arrived."""
-        if len(self.waiting) >= MOST_FILES:
-            self.complain(f"{_name(event.file.name)}: more than {MOST_FILES} files at a time")
-        elif len(self.waiting) + len(self.cells) >= MOST_CELLS:
-            self.complain(f"{_name(event.file.name)}: the page holds {MOST_CELLS} cells; Clear makes room")
+        if len(self.waiting) >= MAX_FILES:
+            self.report(f"{_name(event.file.name)}: more than {MAX_FILES} files at a time")
+        elif len(self.waiting) + len(self.cells) >= MAX_CELLS:
+            self.report(f"{_name(event.file.name)}: the page holds {MAX_CELLS} cells; Clear makes room")
         else:
             self.waiting.append(event.file)
             await self.work()
@@ -200,7 +200,7 @@ class Tab:
         try:
             while self.waiting and not self.gone:
                 chunk = [self.waiting.popleft() for _ in range(min(CHUNK, len(self.waiting)))]
-                self.tell_progress()
+                self.show_progress()
                 named = [(_name(file.name), await file.read()) for file in chunk]
                 await self.predict(named)
         finally:
@@ -213,13 +213,13 @@ class Tab:
         cells, broken = await loop.run_in_executor(_worker, predict_named, self.classifier, named)
         shown += cells  # which Clear may have replaced meanwhile
         for line in broken:
-            self.complain(line)
+            self.report(line)
         self.show()
 
     async def draw(self) -> None:
         """Predict some drawn cells, others each time."""
-        if len(self.cells) + DRAWN > MOST_CELLS:
-            self.complain(f"the page holds {MOST_CELLS} cells; Clear makes room")
+        if len(self.cells) + DRAWN > MAX_CELLS:
+            self.report(f"the page holds {MAX_CELLS} cells; Clear makes room")
             return
         seed = next(self.seeds)
         self.drawn.disable()
@@ -231,25 +231,25 @@ class Tab:
             if not self.gone:
                 self.drawn.enable()
 
-    def hear_refused(self, event: GenericEventArguments) -> None:
+    def show_rejected(self, event: GenericEventArguments) -> None:
         """The browser has not sent some files, or the server has not taken them."""
         reasons = {
-            "max-file-size": f"more than {MOST_BYTES // 1_000_000} MB",
-            "max-files": f"more than {MOST_FILES} files at a time",
+            "max-file-size": f"more than {MAX_BYTES // 1_000_000} MB",
+            "max-files": f"more than {MAX_FILES} files at a time",
         }
-        for name, reason in event.args[:MOST_COMPLAINTS]:
-            self.complain(f"{_name(str(name))}: {reasons.get(reason, 'could not be sent')}")
+        for name, reason in event.args[:MAX_PROBLEMS]:
+            self.report(f"{_name(str(name))}: {reasons.get(reason, 'could not be sent')}")
 
     def empty_upload(self) -> None:
         """Quasar keeps what was sent, which would count for its limit, and what failed, to send it again."""
         self.upload.run_method("removeUploadedFiles")
         self.upload.run_method("removeQueuedFiles")
 
-    def complain(self, line: str) -> None:
+    def report(self, line: str) -> None:
         if self.gone:
             return
-        self.complaints.appendleft(line)
-        self.show_trouble()
+        self.problems.appendleft(line)
+        self.show_problems()
 
     # What is shown
 
@@ -265,51 +265,51 @@ class Tab:
         """All that follows from the cells and the threshold."""
         if self.gone:
             return
-        said = self.tabulate()
+        table = self.tabulate()
         self.results.set_visibility(bool(self.cells))
-        self.status.text = "" if said.empty else self.count(said)
-        self.pages.max = max(1, -(-len(said) // CARDS))
+        self.status.text = "" if table.empty else self.count(table)
+        self.pages.max = max(1, -(-len(table) // CARDS))
         self.pages.set_visibility(self.pages.max > 1)
         self.pages.value = min(self.pages.value or 1, self.pages.max)
-        said["row"] = range(len(said))
-        said["uncertain"] = np.where(said.uncertain, "yes", "")
-        self.table.rows = said.to_dict("records")
+        table["row"] = range(len(table))
+        table["uncertain"] = np.where(table.uncertain, "yes", "")
+        self.table.rows = table.to_dict("records")
         self.show_cards()
-        self.show_trouble()
+        self.show_problems()
 
     def show_cards(self) -> None:
         """A page of them, the newest first."""
-        said = self.tabulate().to_dict("records")
+        rows = self.tabulate().to_dict("records")
         first = CARDS * ((self.pages.value or 1) - 1)
-        newest = list(zip(self.cells, said, strict=True))[::-1]
+        newest = list(zip(self.cells, rows, strict=True))[::-1]
         self.cards.clear()
         with self.cards:
             for cell, row in newest[first : first + CARDS]:
                 draw_card(cell, row)
 
-    def show_trouble(self) -> None:
-        self.trouble.clear()
-        self.trouble.set_visibility(bool(self.complaints))
-        with self.trouble:
-            for line in self.complaints:
+    def show_problems(self) -> None:
+        self.problem_list.clear()
+        self.problem_list.set_visibility(bool(self.problems))
+        with self.problem_list:
+            for line in self.problems:
                 _text("li", line)
 
-    def tell_progress(self) -> None:
+    def show_progress(self) -> None:
         left = len(self.waiting) + CHUNK
         self.status.text = f"Predicting; {len(self.cells)} done, about {left} to go."
 
-    def count(self, said: pd.DataFrame) -> str:
+    def count(self, table: pd.DataFrame) -> str:
         """As in 3 cells: 2 parasitized, 1 uninfected; 1 uncertain, 0 out of distribution."""
         no, yes = self.classifier.card.classes
-        parts = [f"{(said.prediction == name).sum()} {name.lower()}" for name in (yes, no)]
-        warnings = f"{said.uncertain.sum()} uncertain, {(said.ood != '').sum()} out of distribution"
-        return f"{len(said)} cell{'s' * (len(said) > 1)}: {', '.join(parts)}; {warnings}."
+        parts = [f"{(table.prediction == name).sum()} {name.lower()}" for name in (yes, no)]
+        warnings = f"{table.uncertain.sum()} uncertain, {(table.ood != '').sum()} out of distribution"
+        return f"{len(table)} cell{'s' * (len(table) > 1)}: {', '.join(parts)}; {warnings}."
 
     def explain_pictures(self) -> str:
-        where = "Left the image, right its saliency map for a parasite (Grad-CAM)."
+        where = "Left: the image. Right: its saliency map (Grad-CAM)."
         if not self.classifier.explain:
             where = "An ONNX model has no saliency maps."
-        return f"{where} Beside the prediction is the probability of a parasite. Uncertain: near the threshold."
+        return f"{where} Beside the prediction: the probability of a parasite. Uncertain: near the threshold."
 
     def download(self) -> None:
         text = self.tabulate().to_csv(index=False, lineterminator="\n")
@@ -319,7 +319,7 @@ class Tab:
         """Forget all cells, and what waits."""
         self.cells = []
         self.waiting.clear()
-        self.complaints.clear()
+        self.problems.clear()
         self.show()
 
     def forget(self) -> None:
@@ -343,7 +343,7 @@ def draw_card(cell: Cell, row: Mapping[Any, Any]) -> None:
         if row["uncertain"]:
             _text("p", "Uncertain").classes("warning")
         if row["ood"]:
-            _text("p", f"Out of distribution: unlike the training cells, {STATISTICS[row['ood']]}.").classes("warning")
+            _text("p", f"Out of distribution, compared with training: {STATISTICS[row['ood']]}.").classes("warning")
         _text("p", cell.name).classes("name")
 
 
@@ -362,7 +362,7 @@ def _button(text: str, on_click: Any) -> ui.button:
 
 def _name(name: str) -> str:
     """What a file is called on the page: the end of a long name, which has the number of the cell."""
-    return name if len(name) <= LONGEST_NAME else f"...{name[-LONGEST_NAME:]}"
+    return name if len(name) <= MAX_NAME else f"...{name[-MAX_NAME:]}"
 
 
 def _percent(probability: float) -> str:

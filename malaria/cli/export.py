@@ -4,7 +4,7 @@
   uv run --extra onnx malaria export --onnx model.onnx --int8     # a quarter of the size
 
 The file takes uint8 (N, size, size, 3) and returns probabilities, with normalisation, calibration and model card in it.
-It is compared with torch on the cells of data/, or on drawn ones.
+It is compared with torch on the cells of data/, or on synthetic ones.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def compare(probabilities: dict[str, Array], labels: Array, threshold: float, si
 
 
 def _find_cells(card: ModelCard) -> tuple[Pixels, Array, str]:
-    """Cells to compare on, their labels, and what they are: those of test, or drawn ones where these are not here."""
+    """Cells to compare on, their labels, and what they are: those of test, or synthetic ones where these are absent."""
     try:
         cells, labels = read_split(card, "test")
         return cells, labels, f"the {len(cells):,} cells of test in {CELLS}"
@@ -93,7 +93,7 @@ def _find_cells(card: ModelCard) -> tuple[Pixels, Array, str]:
         return (
             np.stack(squares),
             np.array([CLASSES.index(name.partition("/")[0]) for name, _ in drawn]),
-            f"200 drawn cells, since {error}",
+            f"200 synthetic cells, since {error}",
         )
 
 

@@ -5,8 +5,8 @@
   find . -name '*.png' | malaria predict -     # images listed on stdin
 
 A row has the calibrated probability of a parasite, the prediction, and two warnings: uncertain, where the probability
-is near the threshold, and ood (out of distribution), where the image is unlike those the model was trained on. An image
-that cannot be read is named on stderr, the others go on, and the exit status is 1.
+is near the threshold, and ood (out of distribution), where the image differs from those the model was trained on. An
+image that cannot be read is named on stderr, the others are predicted, and the exit status is 1.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_formats(parser, csv="CSV", json="JSON, one array", jsonl="JSON, an object a line")
     thresholds = parser.add_mutually_exclusive_group()
-    thresholds.add_argument("--threshold", type=_probability, help="probability from which on to predict Parasitized")
+    thresholds.add_argument("--threshold", type=_probability, help="predict Parasitized from this probability on")
     thresholds.add_argument("--operating-point", metavar="NAME", help="the model's threshold of this name")
     parser.add_argument(
         "--by",
@@ -51,7 +51,7 @@ def _probability(text: str) -> float:
     except ValueError:
         value = -1
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no probability: from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a probability (0 to 1)")
     return value
 
 

@@ -1,19 +1,32 @@
-"""Images wherever a user has them: files, folders, zips, or a list of them, found one at a time."""
+"""Images in files, folders and zips: found one at a time, and decoded on all cores.
+
+Its worker processes import this module, which therefore does without torch.
+"""
 
 import os
 import zipfile
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
-from malaria.core.archive import open_archive, read_file, read_member
+import numpy as np
 
+from malaria.core.archive import open_archive, read_file, read_member
+from malaria.core.workers import start_pool
+from malaria.data.decode import Pixels, decode
+from malaria.params import Fit
+
+CHUNK = 128  # images a task, and a forward pass
+AHEAD = 4  # tasks queued a process: more would only fill memory
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image: a file, or the member of a zip. Or what was to be one and cannot be: `problem` says why."""
+    """An image file or a member of a zip; `problem` says why it cannot be read, where that is known."""
 
     path: str
     member: str | None = None
@@ -21,14 +34,14 @@ class ImageFile:
 
     @property
     def name(self) -> str:
-        """As the user would point at it: `folder/cell.png`, `cells.zip/Parasitized/cell.png`."""
+        """A path such as `folder/cell.png` or `cells.zip/Parasitized/cell.png`."""
         return self.path if self.member is None else f"{self.path}/{self.member}"
 
     def read(self) -> bytes:
-        """What is in the file.
+        """The content.
 
         Raises:
-            ValueError: in words, why it cannot be read.
+            ValueError: it cannot be read; the message says why.
         """
         if self.problem:
             raise ValueError(self.problem)
@@ -46,9 +59,9 @@ class ImageFile:
 
 
 def find_images(paths: Iterable[str]) -> Iterator[ImageFile]:
-    """Each image of files, of folders and what is in them, and of zips; what is none of these comes as a problem.
+    """The images of files, folders (recursively) and zips; what is none of these is returned with its `problem`.
 
-    A file that is named is taken for an image whatever it is called; of folders and zips, what has one of SUFFIXES.
+    A file is taken for an image whatever its name; of folders and zips, the files with one of SUFFIXES.
     """
     for path in paths:
         if Path(path).is_dir():
@@ -60,14 +73,14 @@ def find_images(paths: Iterable[str]) -> Iterator[ImageFile]:
 
 
 def _some(path: str, found: Iterator[ImageFile]) -> Iterator[ImageFile]:
-    """What was found, or that nothing was."""
+    """What was found, or an ImageFile whose problem is that nothing was."""
     first = next(found, None)
     yield first or ImageFile(path, problem=f"no images in it; looked for {', '.join(sorted(SUFFIXES))}")
     yield from found
 
 
 def _walk(folder: str, above: set[tuple[int, int]]) -> Iterator[ImageFile]:
-    """The images of a folder, sorted, then those of its folders; links are followed, but not in circles."""
+    """The images of a folder, sorted, then those of its folders; links are followed, but not in a cycle."""
     status = Path(folder).stat()
     here = (status.st_dev, status.st_ino)
     if here in above:
@@ -99,3 +112,41 @@ def _list_zip(path: str) -> Iterator[ImageFile]:
 def _is_image(name: str) -> bool:
     path = PurePosixPath(name)
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not name.endswith("/")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The names and cells (N, size, size, 3) of the images that could be read, and a line for each that could not."""
+
+    names: list[str]
+    cells: Pixels
+    broken: list[str]
+
+
+def decode_files(files: Iterable[ImageFile], size: int, fit: Fit, workers: int) -> Iterator[Decoded]:
+    """Decode images, CHUNK at a time: a few of them here, many in worker processes."""
+    remaining = iter(files)
+    chunks = iter(lambda: list(islice(remaining, CHUNK)), [])
+    first = next(chunks, [])
+    if len(first) < CHUNK:
+        yield _decode_chunk(first, size, fit)
+        return
+    waiting: deque[Future[Decoded]] = deque()
+    with start_pool(workers) as pool:
+        for chunk in chain([first], chunks):
+            waiting.append(pool.submit(_decode_chunk, chunk, size, fit))
+            if len(waiting) > AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _decode_chunk(files: list[ImageFile], size: int, fit: Fit) -> Decoded:
+    names, cells, broken = [], [], []
+    for file in files:
+        try:
+            cells.append(decode(file.read(), size, fit))
+            names.append(file.name)
+        except ValueError as error:
+            broken.append(f"{file.name}: {error}")
+    return Decoded(names, np.stack(cells) if cells else np.zeros((0, size, size, 3), np.uint8), broken)

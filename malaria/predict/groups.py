@@ -1,4 +1,4 @@
-"""The predictions of many cells by patient or folder: how many are called parasitized, and how sure that share is."""
+"""Predictions counted by patient or folder, with the share of Parasitized and its interval."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from scipy.stats import binomtest
 from malaria.core.errors import UserError
 from malaria.data.index import CLASSES
 
-NONE = "(none)"  # the group of the images that belong to no other
+NONE = "(none)"  # the group of images without one
 CAVEAT = (
-    "The share is of the crops given, not of the blood: which cells were cropped is not known here, so it is no\n"
-    "parasitemia. Its interval (Wilson, 95 %) is that of chance in drawing cells, not of the model's mistakes."
+    "The share is of the given crops, and no parasitemia, since it is not known which cells were cropped.\n"
+    "Its interval (Wilson, 95 %) is of sampling cells; the model's own error is not in it."
 )
 _COUNTS = ["cells", "parasitized", "uncertain", "ood"]
 
@@ -21,7 +21,7 @@ Grouping = Callable[[str], str]  # from the name of an image to its group
 
 
 def choose_grouping(by: str) -> Grouping:
-    """How images are grouped: `patient`, by names like NLM's; `folder`; or a CSV file with the columns image, patient.
+    """A grouping by name: `patient`, by names like NLM's; `folder`; or a CSV file with the columns image, patient.
 
     Raises:
         UserError: it is none of these, or the file cannot be used.
@@ -47,7 +47,7 @@ def _read_mapping(path: str) -> Grouping:
 
 
 class Tally:
-    """Counts by group of predictions that come some at a time."""
+    """Counts by group, of predictions that are added a table at a time."""
 
     def __init__(self, grouping: Grouping) -> None:
         self._grouping = grouping

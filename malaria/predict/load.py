@@ -113,12 +113,16 @@ def _load_onnx(path: Path) -> Classifier:
     try:
         from malaria.predict.onnx_runtime import onnxruntime
     except ModuleNotFoundError:
-        raise UserError(f"{path}: onnxruntime is missing; `uv run --extra onnx malaria ...` brings it") from None
+        raise UserError(
+            f"{path}: onnxruntime is not installed; `uv run --extra onnx malaria ...` installs it"
+        ) from None
     if not path.exists():
         raise UserError(f"{path}: no such file; `uv run --extra onnx malaria export --onnx {path}` makes one")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = count_cores()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or those who decode beside it starve
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # else it would take the cores of the decoding processes
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         card = read_card(session.get_modelmeta().custom_metadata_map["card"])

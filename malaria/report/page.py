@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from malaria.data.decode import Pixels
 from malaria.data.index import CLASSES
 from malaria.evaluation.bootstrap import RESAMPLES
-from malaria.evaluation.calibration import DEFAULT, GOALS
+from malaria.evaluation.calibration import GOALS
 from malaria.params import Download, Fit
 from malaria.report import charts, pictures
 
@@ -34,8 +34,9 @@ METRICS = {  # in the order of the page
     "macro_specificity": "Specificity, mean over patients",
     "healthy_false_positive_rate": "False positive rate of patients without a parasitized cell",
 }
-POINTS = {name: f"{metric} of {100 * goal:g} %" for name, (metric, goal) in GOALS.items()} | {"default": f"{DEFAULT}"}
+POINTS = {name: f"{metric} of {100 * goal:g} %" for name, (metric, goal) in GOALS.items()} | {"default": "default"}
 NUMBERS = ("f1", "mcc", "roc_auc", "pr_auc", "brier", "ece")  # the others are shown in percent
+COUNTS = ("tp", "fp", "fn", "tn", "label_errors")
 
 
 def render_report(content: dict[str, Any]) -> str:
@@ -104,10 +105,11 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def read_metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """plots/metrics.csv as metrics of test, with name_low and name_high, and of val."""
+    """plots/metrics.csv as metrics of test, with name_low and name_high, and of val; counts are integers."""
     rows = table.set_index("metric")
     bounds = {f"{name}_{end}": rows[end][name] for name in rows.index for end in ("low", "high")}
-    return {"test": {**rows.test, **bounds}, "val": {**rows.val}}
+    counts = {split: {name: int(rows[split][name]) for name in COUNTS} for split in ("test", "val")}
+    return {"test": {**rows.test, **bounds, **counts["test"]}, "val": {**rows.val, **counts["val"]}}
 
 
 def identify_data(download: Download) -> str:

@@ -1,4 +1,4 @@
-"""docs/PERFORMANCE.md says what the scripts of bench/ printed, and its verdicts follow from it."""
+"""docs/PERFORMANCE.md shows what the scripts of bench/ printed, and its verdicts follow from it."""
 
 import re
 from pathlib import Path
@@ -12,14 +12,14 @@ OUTPUTS = sorted((ROOT / "docs/performance").glob("*.txt"))
 
 
 @pytest.mark.parametrize("output", OUTPUTS, ids=lambda path: path.stem)
-def test_each_output_stands_on_the_page_below_its_command(output: Path) -> None:
+def test_each_output_is_on_the_page_below_its_command(output: Path) -> None:
     block = f"```\n{output.read_text('utf-8')}```\n"
     assert block in PAGE
     above = PAGE.split(block)[0].rstrip().splitlines()[-1]
     assert re.search(rf"`uv run (--(with|extra) \S+ )?python bench/{output.stem}\.py[^`]*`", above)
 
 
-def test_every_script_that_the_page_names_is_there() -> None:
+def test_every_script_that_the_page_names_exists() -> None:
     scripts = set(re.findall(r"bench/\w+\.py", PAGE))
     assert scripts
     assert all((ROOT / script).is_file() for script in scripts)

@@ -1,19 +1,17 @@
-"""What is done to cells to mislead a model does what it says, and the table says what came of it."""
+"""The changes of images that may mislead a model, and the table of what they do to its predictions."""
 
 import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from malaria.markdown import publish
 from PIL import Image
 
 from bench import robustness
-from bench.robustness import CHANGES, PAGE, TABLE, measure, read_table, render
+from bench.robustness import CHANGES, measure, render
 from malaria.data.decode import Pixels, to_square
-from malaria.data.splits import describe_cells
+from malaria.data.sources.nih import make_index
 from tests.support.models import make_model
-from tests.support.scratch import ROOT
 
 Cells = list[tuple[str, bytes]]
 BEFORE_THE_CUT = ["blur", "noise", "darker", "brighter", "white balance"]
@@ -67,25 +65,19 @@ def test_a_turned_cell_is_cut_out_as_closely_as_before(cells: list[Pixels]) -> N
             assert all(edge.any() for edge in (within[0], within[-1], within[:, 0], within[:, -1]))
 
 
-def test_the_table_has_a_row_a_change_and_says_the_same_twice(
+def test_the_table_has_a_row_for_each_change_and_is_reproducible(
     drawn: Cells, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(robustness, "ARCHIVE", archive)
     monkeypatch.setattr(robustness, "CHANGES", {name: CHANGES[name] for name in ("noise", "padding")})
-    split = describe_cells([name for name, _ in drawn[::4]])
-    folder = str(make_model(tmp_path / "model", temperature=1e-3, ood_limit=0.0))
-    table = measure(folder, split)
+    cells = make_index(name for name, _ in drawn[::4])
+    model = str(make_model(tmp_path / "model", temperature=1e-3, ood_limit=0.0))
+    table = measure(model, archive, cells, map)
     assert table["change"].tolist() == ["none"] + ["noise"] * 3 + ["padding"] * 3
     assert table.difference[0] == 0
     assert table.difference.to_numpy() == pytest.approx(table.accuracy.to_numpy() - table.accuracy[0])
     assert (table.difference_low <= table.difference).all()
-    assert (table.unlike_rate > 0.9).all()
-    assert measure(folder, split).equals(table)
+    assert (table.ood_rate > 0.9).all()
+    assert measure(model, archive, cells, map).equals(table)
     lines = render(table).splitlines()
-    assert len(lines) == 2 + 7
-    assert lines[-1].startswith("| padding | grey 255, not black | ")
-
-
-def test_the_page_has_the_short_form_of_what_was_measured() -> None:
-    page = (ROOT / PAGE).read_text("utf-8")
-    assert publish("robustness", render(read_table(ROOT / TABLE)), page) == page
+    assert len(lines) == 2 + len(table)
+    assert "grey 255" in lines[-1]

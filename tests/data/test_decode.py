@@ -1,6 +1,7 @@
-"""Decoding: the pixels Pillow gives, for every row, on any number of cores."""
+"""A cell becomes the pixels that Pillow gives, on any number of cores, and what is no cell is refused by name."""
 
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,62 +9,120 @@ import pytest
 from PIL import Image
 
 from malaria.core.archive import write_archive
-from malaria.data.decode import decode_archive, to_square
+from malaria.data.decode import MAX_PIXELS, blacken, decode, decode_archive, is_blank, read_image, to_square
+from malaria.params import Fit
+from tests.support.images import NOISE, encode, of_header_size, two_colors, with_wrong_crc
 
 Cells = list[tuple[str, bytes]]
+ORANGE = (200, 100, 50)
 
 
-def picture(width: int, height: int, color: tuple[int, int, int] = (200, 100, 50)) -> Image.Image:
-    return Image.new("RGB", (width, height), color)
-
-
-def decode(archive: Path, names: list[str], out: Path, workers: int = 2) -> bytes:
+def rows_of(archive: Path, names: list[str], out: Path, workers: int) -> bytes:
     hashes = np.concatenate(list(decode_archive(archive, names, out, 32, "stretch", workers)))
     assert len(set(hashes)) == len(names)
     return out.read_bytes()
 
 
 @pytest.mark.parametrize("fit", ["stretch", "pad"])
-@pytest.mark.parametrize("sides", [(40, 40), (394, 40), (40, 394), (1, 1), (64, 64)])
-def test_any_picture_becomes_a_square(fit: str, sides: tuple[int, int]) -> None:
-    square = to_square(picture(*sides), 64, fit)
-    assert square.shape == (64, 64, 3)
-    assert square.dtype == np.uint8
+@pytest.mark.parametrize("sides", [(394, 40), (40, 394), (1, 1), (64, 64)])
+@pytest.mark.parametrize("size", [32, 512])
+def test_an_image_of_any_shape_becomes_a_square(fit: Fit, sides: tuple[int, int], size: int) -> None:
+    square = to_square(Image.new("RGB", sides, ORANGE), size, fit)
+    assert (square.shape, square.dtype) == ((size, size, 3), np.uint8)
 
 
 def test_stretch_fills_the_square_and_pad_keeps_the_aspect_on_black() -> None:
-    wide = picture(80, 40)
-    assert (to_square(wide, 64, "stretch") == (200, 100, 50)).all()
+    wide = Image.new("RGB", (80, 40), ORANGE)
+    assert (to_square(wide, 64, "stretch") == ORANGE).all()
     padded = to_square(wide, 64, "pad")
-    assert (padded[16:48] == (200, 100, 50)).all()
-    assert (padded[:16] == 0).all()
-    assert (padded[48:] == 0).all()
+    assert (padded[16:48] == ORANGE).all()
+    assert not padded[:16].any()
+    assert not padded[48:].any()
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1"])
-def test_other_modes_become_rgb(mode: str) -> None:
-    assert to_square(picture(50, 50).convert(mode), 32, "stretch").shape == (32, 32, 3)
+def test_nearly_black_pixels_become_black() -> None:
+    image = Image.fromarray(np.array([[[19, 19, 19], [20, 0, 0], [0, 1, 2], [0, 0, 0]]], np.uint8))
+    assert np.asarray(blacken(image)).tolist() == [[[0, 0, 0], [20, 0, 0], [0, 0, 0], [0, 0, 0]]]
 
 
-def test_rows_are_in_the_order_of_the_names(drawn: Cells, archive: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["palette", "1-bit", "grey", "16-bit grey", "CMYK JPEG", "CMYK TIFF", "transparent"])
+def test_an_image_of_another_mode_is_read_as_what_it_shows(kind: str, drawn: Cells) -> None:
+    cell = Image.open(io.BytesIO(drawn[0][1])).convert("RGB")
+    gray = cell.convert("L")
+    over_white = Image.merge("RGBA", (*Image.composite(cell, Image.new("RGB", cell.size, "white"), gray).split(), gray))
+    data, shown = {
+        "palette": (encode(cell.quantize(256)), cell),
+        "1-bit": (encode(gray.convert("1")), gray.convert("1")),
+        "grey": (encode(gray), gray),
+        "16-bit grey": (encode(Image.fromarray(np.asarray(gray).astype(np.uint16) * 257)), gray),
+        "CMYK JPEG": (encode(cell.convert("CMYK"), "JPEG", quality=98), cell),
+        "CMYK TIFF": (encode(cell.convert("CMYK"), "TIFF"), cell),
+        "transparent": (encode(over_white), Image.alpha_composite(Image.new("RGBA", cell.size, "black"), over_white)),
+    }[kind]
+    expected = to_square(shown.convert("RGB"), 32, "stretch").astype(int)
+    assert abs(decode(data, 32, "stretch") - expected).mean() < 4
+
+
+REFUSED = {
+    "no image": (b"%PDF-1.4", "not a PNG"),
+    "empty file": (b"", "not a PNG"),
+    "format that Pillow reads, and we do not": (encode(NOISE, "PPM"), "not a PNG"),
+    "PNG cut short": (encode(NOISE)[:3000], "cannot be decoded"),
+    "PNG with a wrong CRC": (with_wrong_crc(encode(NOISE)), "cannot be decoded"),
+    "header of 400 million pixels": (of_header_size(20_000), "too many"),
+    "header of a few pixels too many": (of_header_size(int(MAX_PIXELS**0.5) + 1), "too many"),
+    "several pages": (encode(NOISE, save_all=True, append_images=[NOISE.rotate(90)]), "2 pages"),
+    "pixels of 32 bits": (encode(Image.new("F", (4, 4), 0.5), "TIFF"), "16 bits"),
+}
+
+
+@pytest.mark.parametrize("image", REFUSED)
+def test_a_file_that_is_no_sound_image_is_refused(image: str) -> None:
+    data, told = REFUSED[image]
+    with pytest.raises(ValueError, match=told):
+        decode(data, 32, "stretch")
+
+
+def test_a_sound_png_with_several_chunks_of_pixels_is_read() -> None:
+    large = NOISE.resize((400, 400))
+    assert encode(large, compress_level=0).count(b"IDAT") > 1
+    assert read_image(encode(large, compress_level=0)).tobytes() == large.tobytes()
+
+
+@pytest.mark.parametrize(("color", "blank"), [("pink", True), ("black", True), (None, False)])
+def test_a_cell_of_one_color_is_blank(color: str | None, blank: bool) -> None:
+    image = Image.new("RGB", (50, 90), color) if color else NOISE
+    assert is_blank(to_square(image, 32, "pad")) == blank
+
+
+def test_rows_are_in_the_order_of_the_names_on_any_number_of_cores(drawn: Cells, archive: Path, tmp_path: Path) -> None:
     names = [name for name, _ in drawn][::-1]
-    decode(archive, names, tmp_path / "cells.npy")
-    rows = np.load(tmp_path / "cells.npy", mmap_mode="r")
+    content = rows_of(archive, names, tmp_path / "one.npy", 1)
+    assert rows_of(archive, names, tmp_path / "two.npy", 2) == content
+    rows, pngs = np.load(tmp_path / "one.npy", mmap_mode="r"), dict(drawn)
     assert rows.shape == (240, 32, 32, 3)
-    pngs = dict(drawn)
     for row in (0, 100, 239):
-        assert (rows[row] == to_square(Image.open(io.BytesIO(pngs[names[row]])), 32, "stretch")).all()
+        assert (rows[row] == decode(pngs[names[row]], 32, "stretch")).all()
 
 
-def test_the_bytes_do_not_depend_on_the_number_of_cores(drawn: Cells, archive: Path, tmp_path: Path) -> None:
-    names = [name for name, _ in drawn]
-    assert decode(archive, names, tmp_path / "one.npy", 1) == decode(archive, names, tmp_path / "two.npy", 3)
+def test_every_image_that_is_no_cell_is_named_in_one_error(drawn: Cells, tmp_path: Path) -> None:
+    broken = {
+        3: b"not an image",
+        77: drawn[77][1][:200],
+        90: with_wrong_crc(drawn[90][1]),
+        200: encode(Image.new("RGB", (1, 1), "red")),
+    }
+    path, names = tmp_path / "cells.zip", [name for name, _ in drawn]
+    write_archive(path, [(name, broken.get(n, png)) for n, (name, png) in enumerate(drawn)])
+    with pytest.raises(ValueError, match=rf"4 .*{path}") as refused:
+        list(decode_archive(path, names, tmp_path / "out", 32, "pad", 2))
+    assert [name for name in names if name in str(refused.value)] == [names[n] for n in broken]
 
 
-def test_every_unreadable_image_is_named_in_one_error(drawn: Cells, tmp_path: Path) -> None:
-    broken = {3: b"not an image", 77: drawn[77][1][:200], 200: b""}
-    write_archive(tmp_path / "cells.zip", [(name, broken.get(n, png)) for n, (name, png) in enumerate(drawn)])
-    with pytest.raises(ValueError, match="3 of the images") as refused:
-        list(decode_archive(tmp_path / "cells.zip", [name for name, _ in drawn], tmp_path / "out", 32, "pad", 2))
-    assert all(drawn[n][0] in str(refused.value) for n in broken)
-    assert drawn[4][0] not in str(refused.value)
+def test_a_damaged_member_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cells.zip"
+    write_archive(path, [("a.png", two_colors(1)), ("b.png", two_colors(2))])
+    path.write_bytes(path.read_bytes().replace(two_colors(2), bytes(len(two_colors(2)))))
+    assert zipfile.ZipFile(path).testzip() == "b.png"
+    with pytest.raises(ValueError, match=r"b\.png"):
+        list(decode_archive(path, ["a.png", "b.png"], tmp_path / "out", 32, "pad", 1))

@@ -1,107 +1,107 @@
-"""No patient in two splits, every cell tested in one fold, and the impossible refused in words."""
+"""No patient is in two splits, every cell is tested in one fold, and the impossible is refused."""
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from malaria.data.splits import assign_splits, describe_cells, summarise_split
+from malaria.data.index import CLASSES, COLUMNS
+from malaria.data.sources import nih
+from malaria.data.splits import assign_splits, summarise_split
+from malaria.params import Params, Split
+from tests.support.param_fields import ends_of, read_tree
 
-SPLITS = ["train", "val", "test"]
+PARAMS = Params.model_validate(read_tree()).split
+SPLITS = {"train", "val", "test"}
 
 
-def table(counts: list[tuple[int, int]]) -> pd.DataFrame:
+def index(counts: list[tuple[int, int]]) -> pd.DataFrame:
     """Cells of patients with so many (uninfected, parasitized) cells each."""
-    names = [
-        f"{folder}/C{patient}P1ThinF_IMG_1_1_cell_{cell + 1000 * (folder == 'Parasitized')}.png"
+    rows = [
+        (f"{CLASSES[label]}/{patient}_{cell}.png", label, f"C{patient}")
+        for label in (1, 0)
         for patient, pair in enumerate(counts, 1)
-        for folder, count in zip(("Uninfected", "Parasitized"), pair, strict=True)
-        for cell in range(count)
+        for cell in range(pair[label])
     ]
-    return describe_cells(names)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-EVEN = table([(10, 10)] * 20)
+def split(cells: pd.DataFrame, **params: object) -> pd.Series:
+    return assign_splits(cells, Split(**(PARAMS.model_dump() | params)))
+
+
+EVEN = index([(10, 10)] * 20)
 PATIENTS = st.lists(st.tuples(st.integers(1, 15), st.integers(0, 30)), min_size=12, max_size=30)
 
 
-def test_cells_are_described_and_sorted_by_name() -> None:
-    cells = describe_cells(["Uninfected/C2_thinF_IMG_1_2_cell_3.png", "Parasitized/C1P1ThinF_IMG_4_5_cell_6.png"])
-    assert cells.to_dict("records") == [
-        {"name": "Parasitized/C1P1ThinF_IMG_4_5_cell_6.png", "label": 1, "patient": "C1", "smear": "C1P1ThinF_IMG_4_5"},
-        {"name": "Uninfected/C2_thinF_IMG_1_2_cell_3.png", "label": 0, "patient": "C2", "smear": "C2_thinF_IMG_1_2"},
-    ]
-
-
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(counts=PATIENTS, folds=st.integers(2, 5), val=st.sampled_from([0.1, 0.2, 0.34]), seed=st.integers(0, 99))
 def test_no_patient_is_in_two_splits(counts: list[tuple[int, int]], folds: int, val: float, seed: int) -> None:
-    cells = table(counts)
+    cells = index(counts)
     try:
-        split = assign_splits(cells, "patient", folds, folds - 1, val, seed)
-    except ValueError:  # too few patients with parasites to be dealt out: refused, see below
+        cells["split"] = split(cells, folds=folds, fold=folds - 1, val=val, seed=seed)
+    except ValueError:  # too few patients with parasitized cells: see below
         return
-    assert set(split) == set(SPLITS)
-    assert (cells.assign(split=split).groupby("patient").split.nunique() == 1).all()
+    assert set(cells.split) == SPLITS
+    assert (cells.groupby("patient").split.nunique() == 1).all()
 
 
 @pytest.mark.parametrize("by", ["patient", "cell"])
-def test_each_cell_is_tested_in_exactly_one_fold(by: str) -> None:
-    folds = [assign_splits(EVEN, by, 5, fold, 0.125, 42) == "test" for fold in range(5)]
-    assert (pd.concat(folds, axis=1).sum(axis=1) == 1).all()
+def test_each_cell_is_tested_in_one_fold_and_splits_have_the_shares_asked_for(by: str) -> None:
+    folds = [split(EVEN, by=by, fold=fold, val=0.25) for fold in range(5)]
+    assert (pd.concat([fold == "test" for fold in folds], axis=1).sum(axis=1) == 1).all()
+    for fold in folds:
+        shares = fold.value_counts(normalize=True)
+        assert shares[["test", "val"]].tolist() == pytest.approx([0.2, 0.2], abs=0.03)
+        assert EVEN.label.groupby(fold).mean().tolist() == pytest.approx([0.5] * 3, abs=0.03)
 
 
-@pytest.mark.parametrize("by", ["patient", "cell"])
-def test_shares_and_balance_are_about_those_asked_for(by: str) -> None:
-    cells = EVEN.assign(split=assign_splits(EVEN, by, 5, 0, 0.25, 42))
-    shares = cells.split.value_counts(normalize=True)
-    assert shares["test"] == pytest.approx(0.2, abs=0.03)
-    assert shares["val"] == pytest.approx(0.2, abs=0.03)
-    assert cells.groupby("split").label.mean().tolist() == pytest.approx([0.5] * 3, abs=0.03)
-
-
-def test_by_cell_patients_are_shared_as_in_the_notebook() -> None:
-    cells = EVEN.assign(split=assign_splits(EVEN, "cell", 5, 0, 0.125, 42))
-    assert (cells.groupby("patient").split.nunique() > 1).all()
+def test_by_cell_patients_are_in_several_splits_as_in_the_notebook() -> None:
+    assert (split(EVEN, by="cell").groupby(EVEN.patient).nunique() > 1).all()
 
 
 def test_the_seed_decides() -> None:
-    first, again, other = (assign_splits(EVEN, "patient", 5, 0, 0.125, seed) for seed in (1, 1, 2))
-    assert first.equals(again)
-    assert not first.equals(other)
+    assert split(EVEN, seed=1).equals(split(EVEN, seed=1))
+    assert not split(EVEN, seed=1).equals(split(EVEN, seed=2))
 
 
 @pytest.mark.parametrize(
-    ("counts", "folds", "val", "message"),
+    ("counts", "params", "message"),
     [
-        ([(5, 5)] * 4, 5, 0.2, "cannot deal the 4 patients with Uninfected cells into 5 parts"),
-        ([(5, 5)] * 4 + [(5, 0)] * 20, 5, 0.2, "cannot deal the 4 patients with Parasitized cells into 5 parts"),
-        ([(5, 5)] * 10, 5, 0.01, "into 100 parts: lower split.folds or raise split.val"),
-        ([(5, 0)] * 10, 2, 0.5, "the 0 patients with Parasitized cells"),
+        ([(5, 5)] * 4, {}, "4 patients with Uninfected cells into 5"),
+        ([(5, 5)] * 4 + [(5, 0)] * 20, {}, "4 patients with Parasitized cells into 5"),
+        ([(5, 5)] * 10, {"val": 0.01}, r"100 parts: lower split\.folds or raise split\.val"),
+        ([(5, 0)] * 10, {"folds": 2}, "0 patients with Parasitized cells"),
+        ([(9, 9)], {}, "1 patients with Uninfected cells into 5 parts: there must be cells of more patients"),
+        ([], {}, "0 patients"),
     ],
 )
-def test_the_impossible_is_refused_in_words(
-    counts: list[tuple[int, int]], folds: int, val: float, message: str
+def test_a_split_that_would_lack_a_class_is_refused(
+    counts: list[tuple[int, int]], params: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        assign_splits(table(counts), "patient", folds, 0, val, 42)
+        split(index(counts), **params)
 
 
 def test_a_summary_counts_cells_patients_and_parasitized_cells() -> None:
-    cells = table([(3, 1), (2, 0), (1, 4)])
+    cells = index([(3, 1), (2, 0), (1, 4)])
     cells = cells.assign(split=cells.patient.map({"C1": "val", "C2": "train", "C3": "test"}))
-    assert summarise_split(cells).to_dict("records") == [
-        {"split": "train", "cells": 2, "patients": 1, "parasitized": 0, "healthy": 1},
-        {"split": "val", "cells": 4, "patients": 1, "parasitized": 1, "healthy": 0},
-        {"split": "test", "cells": 5, "patients": 1, "parasitized": 4, "healthy": 0},
+    assert summarise_split(cells).to_csv(index=False).splitlines() == [
+        "split,cells,patients,parasitized,healthy",
+        "train,2,1,0,1",
+        "val,4,1,1,0",
+        "test,5,1,4,0",
     ]
 
 
-def test_smears_of_one_patient_stay_together() -> None:
-    names = [f"Uninfected/C47P8thin_Original_Motic_IMG_1_1_cell_{n}.png" for n in range(5)]
-    names += [f"Parasitized/C47P8thinOriginalOlympusCX21_IMG_1_1_cell_{n}.png" for n in range(5)]
-    others = EVEN.name.tolist()
-    cells = describe_cells(names + others)
-    for fold in range(5):
-        split = assign_splits(cells, "patient", 5, fold, 0.125, 42)
-        assert split[cells.patient == "C47"].nunique() == 1
+@pytest.mark.slow
+def test_nlms_cells_can_be_split_at_every_end_of_the_params() -> None:
+    cells, ends = nih.make_index(nih.manifest()), ends_of("split")
+    refused = set()
+    for by, folds, val in [(by, folds, val) for by in ends["by"] for folds in ends["folds"] for val in ends["val"]]:
+        for fold, seed in ((0, ends["seed"][0]), (folds - 1, ends["seed"][1])):
+            try:
+                assert set(split(cells, by=by, folds=folds, fold=fold, val=val, seed=seed)) == SPLITS
+            except ValueError:
+                refused.add((by, folds, val))
+    assert refused == {("patient", 2, 0.01)}  # half of the patients into a hundred parts

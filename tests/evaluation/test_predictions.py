@@ -1,4 +1,4 @@
-"""From logits to the table that all figures come from, and to the figures."""
+"""From logits to predictions.csv, and from that to the metrics."""
 
 import json
 
@@ -7,138 +7,123 @@ import pandas as pd
 import pytest
 
 from malaria.core.errors import UserError
-from malaria.evaluation.metrics import judge
+from malaria.evaluation.metrics import compute_metrics
 from malaria.evaluation.predictions import (
+    HEADLINE,
+    evaluate_splits,
     find_label_errors,
     find_mistakes,
-    judge_splits,
-    judge_warnings,
-    pick_parasitized,
+    headline,
     tabulate_predictions,
 )
 from tests.support.tables import predictions, random_predictions
 
 CELLS = pd.DataFrame(
     {
-        "name": [f"Uninfected/C{n}P1ThinF_IMG_1_1_cell_{n}.png" for n in range(8)],
+        "name": [f"C{n}.png" for n in range(8)],
         "label": [0, 1, 0, 1, 0, 1, 1, 0],
         "patient": [f"C{n}" for n in range(8)],
-        "smear": "any",
         "split": ["val"] * 4 + ["test"] * 4,
     }
 )
 LOGITS = np.array([-2.0, 2.0, 1.0, -1.0, -3.0, 3.0, -0.5, 0.2])
-UNLIKE = np.arange(8) / 4
+OOD_SCORES = np.arange(8) / 4
 
 
-def test_the_table_has_the_columns_promised_and_probabilities_of_the_tempered_logits() -> None:
-    table, temperature = tabulate_predictions(CELLS, LOGITS, UNLIKE)
+def evaluate(table: pd.DataFrame, margin: float = 0.0, ood_limit: float = 9.0) -> pd.DataFrame:
+    """plots/metrics.csv by metric, at the threshold 0.5 and label errors below 0.05."""
+    table = table if "ood_score" in table else table.assign(ood_score=0.0)
+    return evaluate_splits(table, 0.5, margin, ood_limit, 0.05).set_index("metric")
+
+
+def test_probabilities_are_those_of_logits_divided_by_a_temperature_fitted_on_val_alone() -> None:
+    table, temperature = tabulate_predictions(CELLS, LOGITS, OOD_SCORES)
     assert table.columns.tolist() == ["name", "patient", "label", "split", "logit", "probability", "ood_score"]
-    assert table.logit.tolist() == LOGITS.tolist()
-    assert table.ood_score.tolist() == UNLIKE.tolist()
+    assert table[["logit", "ood_score"]].to_numpy().T.tolist() == [LOGITS.tolist(), OOD_SCORES.tolist()]
     assert table.probability.to_numpy() == pytest.approx(1 / (1 + np.exp(-LOGITS / temperature)))
-
-
-def test_the_temperature_is_fitted_on_val_alone() -> None:
-    _, temperature = tabulate_predictions(CELLS, LOGITS, UNLIKE)
     changed = np.where(CELLS.split == "test", -100 * LOGITS, LOGITS)
-    assert tabulate_predictions(CELLS, changed, UNLIKE)[1] == temperature
+    assert tabulate_predictions(CELLS, changed, OOD_SCORES)[1] == temperature
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
-def test_a_logit_that_is_no_number_is_refused_by_name(broken: float) -> None:
-    with pytest.raises(UserError, match=r"2 of 8 logits .* first that of Uninfected/C3P1ThinF.*safetensors"):
-        tabulate_predictions(CELLS, np.where(np.arange(8) % 4 == 3, broken, LOGITS), UNLIKE)
+def test_logits_that_are_not_finite_are_refused_by_the_name_of_the_first(broken: float) -> None:
+    with pytest.raises(UserError, match=r"2 of 8 .*C3\.png"):
+        tabulate_predictions(CELLS, np.where(np.arange(8) % 4 == 3, broken, LOGITS), OOD_SCORES)
 
 
-def test_val_and_test_are_judged_apart_and_test_with_intervals() -> None:
-    table, _ = tabulate_predictions(CELLS, LOGITS, UNLIKE)
-    figures = judge_splits(table, 0.5, 0.05)
-    val, test = figures["val"], figures["test"]
-    assert (val["accuracy"], test["accuracy"]) == (0.5, 0.5)
-    assert (test["tp"], test["fn"], test["fp"], test["tn"]) == (1, 1, 1, 1)
-    assert (test["accuracy_low"], test["accuracy_high"]) == (0.0, 1.0)
-    assert "accuracy_low" not in val
-    every = set(judge(table, 0.5).columns)
-    assert every <= val.keys()
-    assert every | {f"{name}_{end}" for name in every for end in ("low", "high")} <= test.keys()
+def test_val_and_test_are_evaluated_apart_and_test_with_intervals() -> None:
+    table, _ = tabulate_predictions(CELLS, LOGITS, OOD_SCORES)
+    metrics = evaluate(table)
+    assert metrics.columns.tolist() == ["test", "low", "high", "val"]
+    assert metrics.loc["accuracy"].tolist() == [0.5, 0.0, 1.0, 0.5]
+    assert metrics.test[["tp", "fn", "fp", "tn"]].tolist() == [1, 1, 1, 1]
+    assert set(compute_metrics(table, 0.5)) <= set(metrics.index)
 
 
-def test_figures_lie_within_their_intervals_and_go_into_json() -> None:
-    test = judge_splits(random_predictions(), 0.5, 0.05)["test"]
-    json.dumps(test, allow_nan=False)
-    for name in ("accuracy", "sensitivity", "specificity", "precision", "f1", "mcc", "roc_auc", "pr_auc", "brier"):
-        assert test[f"{name}_low"] < test[name] < test[f"{name}_high"], name  # type: ignore[operator]
+def test_the_headline_is_accuracy_first_with_its_interval_and_metrics_of_test() -> None:
+    metrics = evaluate(random_predictions())
+    values = headline(metrics.reset_index())
+    assert list(values) == ["accuracy", "accuracy_low", "accuracy_high", *HEADLINE]
+    assert list(values.values())[:3] == metrics.loc["accuracy", ["test", "low", "high"]].tolist()
+    assert values["roc_auc"] == metrics.test.roc_auc != metrics.val.roc_auc
+    inside = (metrics.low < metrics.test) & (metrics.test < metrics.high)
+    assert inside[["accuracy", "precision", "f1", "pr_auc", "brier", *HEADLINE[:-1]]].all()
 
 
-def test_calibration_is_told_before_and_after() -> None:
-    table = random_predictions().assign(probability=lambda cells: cells.label)
-    test = judge_splits(table, 0.5, 0.05)["test"]
-    assert test["brier"] == test["ece"] == 0
-    before = judge(random_predictions().query("split == 'test'"), 0.5).iloc[0]
-    assert test["brier_uncalibrated"] == pytest.approx(before.brier, abs=1e-5)
-    assert test["ece_uncalibrated"] == pytest.approx(before.ece, abs=1e-5)
+@pytest.mark.parametrize(("label", "undefined"), [(0, "sensitivity"), (1, "specificity")])
+def test_metrics_that_one_class_leaves_undefined_are_none_in_the_headline_and_not_zero(
+    label: int, undefined: str
+) -> None:
+    metrics = evaluate(predictions([0, 1, 0, 1], [label] * 8, [-1, 1, -2, 2] + [1, -1] * 4))
+    assert metrics.loc[[undefined, "roc_auc"], ["test", "low", "high"]].isna().all(axis=None)
+    values = json.loads(json.dumps(headline(metrics.reset_index()), allow_nan=False))
+    assert values[undefined] is values["roc_auc"] is values["mcc"] is None
+    assert values["accuracy"] == 0.5
 
 
-@pytest.mark.parametrize("label", [0, 1])
-def test_a_test_split_of_one_class_leaves_figures_undefined_but_not_zero(label: int) -> None:
-    table = predictions([0, 1, 0, 1], [label] * 8, [-1, 1, -2, 2] + [1, -1] * 4)
-    test = judge_splits(table, 0.5, 0.05)["test"]
-    undefined = "specificity" if label else "sensitivity"
-    assert test[undefined] is test[f"{undefined}_low"] is test["roc_auc"] is test["roc_auc_high"] is None
-    assert test["accuracy"] == 0.5
+def test_a_single_patient_has_metrics_but_no_intervals() -> None:
+    metrics = evaluate(predictions([0, 1, 0, 1], [0, 1, 0, 1], [-1, 1, -2, 2, -1, 1, -2, 2]))
+    values = headline(metrics.reset_index())
+    assert (values["accuracy"], values["accuracy_low"], values["accuracy_high"]) == (1, None, None)
 
 
-def test_a_single_patient_has_figures_but_no_intervals() -> None:
-    table = predictions([0, 1, 0, 1], [0, 1, 0, 1], [-1, 1, -2, 2, -1, 1, -2, 2])
-    test = judge_splits(table, 0.5, 0.05)["test"]
-    assert test["accuracy"] == 1
-    assert test["accuracy_low"] is test["accuracy_high"] is None
+def test_calibration_metrics_are_given_before_and_after_temperature_scaling() -> None:
+    table = random_predictions()
+    metrics = evaluate(table.assign(probability=table.label))
+    assert metrics.test.brier == metrics.test.ece == 0
+    before = compute_metrics(table[table.split == "test"], 0.5).iloc[0]
+    assert metrics.test.brier_uncalibrated == pytest.approx(before.brier, abs=1e-5)
+    assert metrics.test.ece_uncalibrated == pytest.approx(before.ece, abs=1e-5)
 
 
-def test_suspects_are_the_labels_contradicted_with_confidence_the_most_confident_first() -> None:
-    table = predictions([], [1, 1, 0, 0, 0, 1], [-4, 4, 5, -5, 2, -60])
-    suspects = find_label_errors(table, 0.05)
-    assert suspects.columns.tolist() == ["name", "patient", "label", "probability"]
-    assert suspects.index.tolist() == [5, 2, 0]
-    assert find_label_errors(table, 0.15).index.tolist() == [5, 2, 0, 4]
-
-
-def test_accuracy_without_the_doubted_labels_stands_beside_that_with_them() -> None:
+def test_label_errors_are_the_labels_contradicted_with_confidence_the_most_confident_first() -> None:
     table = predictions([0, 1], [1, 1, 0, 0, 0, 1], [-1, 1, -4, 4, 5, -5, 2, -60])
-    test = judge_splits(table, 0.5, 0.05)["test"]
-    assert (test["accuracy"], test["label_doubts"], test["accuracy_without_doubts"]) == (0.33333, 3, 0.66667)
-    all_doubted = judge_splits(predictions([0, 1], [0, 1], [-1, 1, 9, -9]), 0.5, 0.05)["test"]
-    assert (all_doubted["label_doubts"], all_doubted["accuracy_without_doubts"]) == (2, None)
+    test = table[table.split == "test"].reset_index(drop=True)
+    assert find_label_errors(test, 0.05).columns.tolist() == ["name", "patient", "label", "probability"]
+    assert find_label_errors(test, 0.05).index.tolist() == [5, 2, 0]
+    assert find_label_errors(test, 0.15).index.tolist() == [5, 2, 0, 4]
+    names = ["accuracy", "label_errors", "accuracy_without_label_errors"]
+    assert evaluate(table).test[names].tolist() == [0.33333, 3, 0.66667]
+    all_wrong = evaluate(predictions([0, 1], [0, 1], [-1, 1, 9, -9])).test[names]
+    assert (all_wrong.label_errors, np.isnan(all_wrong.accuracy_without_label_errors)) == (2, True)
 
 
-def test_mistakes_are_the_wrong_cells_of_test_the_most_confident_first() -> None:
+def test_uncertain_and_ood_cells_are_counted_and_the_rest_has_an_accuracy() -> None:
+    table, temperature = tabulate_predictions(CELLS, LOGITS, OOD_SCORES)
+    names = ["uncertain_rate", "ood_rate", "accuracy_without_warnings"]
+    # of test the logits are -3, 3, -0.5 and 0.2, of which the last two are wrong
+    assert evaluate(table, 0.4 / temperature, 1.1).test[names].tolist() == [0.25, 0.75, 1.0]
+    assert evaluate(table, 0.4 / temperature, 9).test[names].tolist() == [0.25, 0, 0.66667]
+    assert np.isnan(evaluate(table, 0, 0).test.accuracy_without_warnings)
+
+
+def test_mistakes_are_the_misclassified_cells_of_test_the_most_confident_first() -> None:
     table = random_predictions()
     misses, alarms = find_mistakes(table, 0.5).values()
     assert (misses.label == 1).all()
-    assert (misses.probability < 0.5).all()
-    assert misses.probability.is_monotonic_increasing
     assert (alarms.label == 0).all()
-    assert (alarms.probability >= 0.5).all()
+    assert misses.probability.is_monotonic_increasing
     assert alarms.probability.is_monotonic_decreasing
+    assert misses.probability.max() < 0.5 <= alarms.probability.min()
     test = table[table.split == "test"]
     assert 1 < len(misses) + len(alarms) == ((test.probability >= 0.5) != test.label).sum()
-
-
-def test_warnings_are_counted_and_what_has_none_is_judged() -> None:
-    table, temperature = tabulate_predictions(CELLS, LOGITS, UNLIKE)
-    test = table[table.split == "test"]  # logits -3, 3, -0.5 and 0.2, of which the last two are wrong
-    figures = judge_warnings(test, 0.5, 0.4 / temperature, 1.1)
-    assert figures == {"doubtful_rate": 0.25, "unlike_rate": 0.75, "accuracy_without_warning": 1.0}
-    assert judge_warnings(test, 0.5, 0.4 / temperature, 9)["accuracy_without_warning"] == 0.66667
-    assert judge_warnings(test, 0.5, 0, 0)["accuracy_without_warning"] is None
-
-
-def test_maps_are_measured_on_parasitized_cells_of_a_split_or_on_any() -> None:
-    table = random_predictions()
-    chosen = pick_parasitized(table, "test")
-    assert (chosen.label == 1).all()
-    assert (chosen.split == "test").all()
-    assert len(chosen) == min(200, ((table.split == "test") & (table.label == 1)).sum())
-    assert (pick_parasitized(table, "val").split == "val").all()
-    assert len(pick_parasitized(predictions([0, 1], [0, 0], np.zeros(4)), "test")) == 2

@@ -1,44 +1,13 @@
-"""A training that was broken off after any epoch ends with the bits of one that was not."""
+"""A training that was interrupted after any epoch ends with the same weights, to the last bit, as one that was not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from test_training import QUICK, make_cells, with_params
 
 from malaria.model.checkpoint import Checkpoint, make_key
-from malaria.model.dataset import Cells
-from malaria.model.hardware import prepare
-from malaria.model.network import build_model
-from malaria.model.trainer import Figures, train_epochs
-from malaria.params import Train
-
-
-@pytest.fixture(autouse=True)
-def _deterministic() -> Iterator[None]:
-    prepare(0)
-    torch.set_num_threads(1)  # two that spin beside another test's get nowhere
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
-def run(
-    params: Train, checkpoint: Checkpoint | None, epochs: int | None = None, cells: Cells | None = None
-) -> tuple[dict[str, torch.Tensor], list[Figures]]:
-    """The weights and figures of a training, broken off after so many epochs."""
-    torch.manual_seed(params.seed)
-    model = build_model(params.arch, 32, params.color, (0.5,) * 3, (0.5,) * 3)
-    figures = []
-    for epoch in train_epochs(model, cells or make_cells(48, 16), params, "fp32", checkpoint):
-        figures.append(epoch)
-        if len(figures) == epochs:
-            break
-    return model.state_dict(), figures
-
-
-def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+from tests.support.models import fit, make_cells, same_weights, train_params
 
 
 @pytest.mark.parametrize(
@@ -47,50 +16,61 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
         {},
         {"optimizer": "adam", "schedule": "constant", "augment": "cutmix"},
         {"optimizer": "sgd", "augment": "robust", "arch": "simple_cnn"},
-        {"arch": "efficientnet_b0"},  # has dropout, which draws from torch's own random numbers
-        {"arch": "mobilenet_v3_small", "freeze": 2, "pretrained": True},
+        # has dropout, which draws from torch's own random numbers
+        {"arch": "mobilenet_v3_small", "freeze": 1, "weights": "imagenet"},
     ],
 )
-def test_the_bits_are_those_of_an_unbroken_training(changes: dict[str, object], tmp_path: Path) -> None:
-    params = with_params(**QUICK | {"epochs": 3} | changes)
-    weights, figures = run(params, None)
+def test_an_interrupted_training_resumes_with_the_same_weights_and_metrics(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    params, cells = train_params(**{"epochs": 3} | changes), make_cells(48, 16)
+    model, metrics = fit(params, cells)
     checkpoint = Checkpoint(tmp_path / "state.safetensors", "key")
-    for broken_after in (1, 2):
-        assert run(params, checkpoint, broken_after)[1] == figures[:broken_after]
+    for epochs in (1, 2):
+        assert fit(params, cells, checkpoint, stop_after=epochs)[1] == metrics[:epochs]
         torch.manual_seed(99)  # another process has its own
-    resumed, all_figures = run(params, checkpoint)
-    assert all_figures == figures
-    assert same(resumed, weights)
+    resumed, all_metrics = fit(params, cells, checkpoint)
+    assert all_metrics == metrics
+    assert same_weights(resumed, model)
     checkpoint.remove()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_best_epoch_may_be_one_before_the_break(tmp_path: Path) -> None:
+def test_the_best_epoch_may_be_one_before_the_interruption(tmp_path: Path) -> None:
     cells = make_cells(48, 16)
     cells.labels[cells.rows["val"]] = 1 - cells.labels[cells.rows["val"]]  # what is learned is wrong there
-    params = with_params(**QUICK | {"epochs": 5, "arch": "simple_cnn", "lr": 1e-3, "schedule": "constant"})
-    weights, figures = run(params, None, cells=cells)
-    losses = [epoch["val/loss"] for epoch in figures]
+    params = train_params(epochs=5, arch="simple_cnn", lr=1e-3, schedule="constant")
+    model, metrics = fit(params, cells)
+    losses = [epoch["val/loss"] for epoch in metrics]
     assert losses.index(min(losses)) < 3
     checkpoint = Checkpoint(tmp_path / "state.safetensors", "key")
-    run(params, checkpoint, 4, cells)
-    assert same(run(params, checkpoint, cells=cells)[0], weights)
+    fit(params, cells, checkpoint, stop_after=4)
+    assert same_weights(fit(params, cells, checkpoint)[0], model)
 
 
-def test_the_state_of_another_training_is_not_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path, params = tmp_path / "state.safetensors", with_params(**QUICK)
-    run(params, Checkpoint(path, "one"), 1)
-    weights, _ = run(params, Checkpoint(path, "two"))
-    assert same(weights, run(params, None)[0])
-    assert "going on" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: b"junk", lambda data: b""])
-def test_a_damaged_state_is_not_taken(damage: object, tmp_path: Path) -> None:
-    path, params = tmp_path / "state.safetensors", with_params(**QUICK)
-    run(params, checkpoint := Checkpoint(path, "key"), 1)
+@pytest.mark.parametrize(
+    ("key", "damage"), [("another", bytes), ("key", lambda data: data[:-100]), ("key", lambda data: b"")]
+)
+def test_a_checkpoint_that_is_damaged_or_of_another_training_is_not_resumed_from(
+    key: str, damage: Callable[[bytes], bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, params, cells = tmp_path / "state.safetensors", train_params(), make_cells(48, 16)
+    fit(params, cells, Checkpoint(path, "key"), stop_after=1)
     path.write_bytes(damage(path.read_bytes()))
-    assert same(run(params, checkpoint)[0], run(params, None)[0])
+    assert same_weights(fit(params, cells, Checkpoint(path, key))[0], fit(params, cells)[0])
+    assert "resuming" not in capsys.readouterr().out
+
+
+def test_the_first_process_of_each_machine_writes_and_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = Checkpoint(tmp_path / "state.safetensors", "key")
+    for rank, exists in (("1", False), ("0", True)):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        fit(train_params(epochs=1), make_cells(16, 8), checkpoint)
+        assert checkpoint.path.exists() == exists
+    for rank, exists in (("1", True), ("0", False)):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        checkpoint.remove()
+        assert checkpoint.path.exists() == exists
 
 
 def test_the_key_is_of_facts_and_the_content_of_files(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Torch made ready: the cores that we may use, memory that is kept, the same bits each time."""
+"""Torch is set up to use the cores available, to keep memory between steps, and to compute the same each time."""
 
 import resource
 
@@ -8,34 +8,34 @@ import torch
 from malaria.core.workers import count_cores
 from malaria.model.hardware import count_threads, describe_device, prepare
 
+CORES = count_cores()
 
-def test_the_threads_are_the_cores_that_we_may_use_and_of_several_processes_a_share(
-    monkeypatch: pytest.MonkeyPatch,
+
+@pytest.mark.parametrize(
+    ("omp", "processes", "threads"),
+    [
+        (None, None, CORES),
+        ("3", None, 3),
+        ("0", None, CORES),
+        ("many", None, CORES),
+        ("", None, CORES),
+        ("1", "2", max(1, CORES // 2)),  # torchrun sets it to 1 by itself
+        (None, str(2 * CORES), 1),
+    ],
+)
+def test_threads_are_the_cores_or_what_omp_num_threads_says_and_processes_share_them(
+    omp: str | None, processes: str | None, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name, value in (("OMP_NUM_THREADS", omp), ("LOCAL_WORLD_SIZE", processes)):
+        monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name, raising=False)
+    assert count_threads() == threads
+    total = threads * int(processes or 1)
+    assert describe_device(torch.device("cpu")).startswith(f"{CORES} " if total == CORES else f"{total} threads on ")
     prepare(0)
-    assert torch.get_num_threads() == count_cores()
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(count_cores()))
-    prepare(0)
-    assert torch.get_num_threads() == 1
-    monkeypatch.delenv("LOCAL_WORLD_SIZE")
-    prepare(0)
+    assert torch.get_num_threads() == threads
 
 
-def test_omp_num_threads_is_heeded_unless_torchrun_may_have_set_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-    for asked, threads in (("3", 3), ("0", count_cores()), ("many", count_cores()), ("", count_cores())):
-        monkeypatch.setenv("OMP_NUM_THREADS", asked)
-        assert count_threads() == threads
-        assert describe_device(cpu).startswith(f"{'' if threads == count_cores() else '3 threads on '}{count_cores()} ")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(2 * count_cores()))
-    assert count_threads() == 1
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert count_threads() == max(1, count_cores() // 2)
-
-
-def test_the_seed_decides_and_what_has_no_deterministic_way_is_refused() -> None:
+def test_the_seed_decides_and_operations_are_deterministic() -> None:
     prepare(3)
     first = torch.rand(2)
     prepare(3)
@@ -44,7 +44,6 @@ def test_the_seed_decides_and_what_has_no_deterministic_way_is_refused() -> None
 
 
 def test_memory_that_is_freed_is_kept_for_the_next_step() -> None:
-    prepare(0)
     torch.ones(2**24)  # 64 MB
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):

@@ -1,43 +1,57 @@
-"""Every architecture that params.yaml may name can be built, at any size, and gives one logit a cell."""
+"""Every architecture can be built, at any size, and gives one logit a cell behind a normalised input."""
 
-from typing import get_args
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from malaria.model.network import (
-    ARCHITECTURES,
-    BalanceColor,
-    build_from_config,
-    build_model,
-    count_parameters,
-    find_head,
-)
-from malaria.params import Train
+from malaria.model.network import HALF, BalanceColor, build_model, build_network, count_parameters, find_head
+from malaria.model.weights import build_from_config, read_model, save_model
+from malaria.params import modules_in
+from tests.support.models import config, train_params
 
-HALF = (0.5, 0.5, 0.5)
-
-
-def test_the_schema_offers_exactly_the_architectures_there_are() -> None:
-    assert set(get_args(Train.model_fields["arch"].annotation)) == set(ARCHITECTURES)
+ARCHITECTURES = modules_in("architectures")
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("size", [32, 64, 97])
-def test_a_batch_gives_one_finite_logit_a_cell(arch: str, size: int) -> None:
-    logits = build_model(arch, size, "balance", HALF, HALF)(torch.rand(5, 3, size, size))
-    assert logits.shape == (5,)
-    assert logits.isfinite().all()
+def test_a_batch_gives_one_finite_logit_a_cell_at_any_size(arch: str) -> None:
+    for size in (32, 64, 97):
+        model = build_from_config(config(arch, size))
+        logits = model(torch.rand(5, 3, size, size))
+        assert logits.shape == (5,)
+        assert logits.isfinite().all()
+        assert find_head(model)[1].out_features == 1
 
 
-def test_the_input_is_standardised() -> None:
-    _, standardise, _ = build_model("simple_cnn", 32, "keep", (0.25, 0.5, 0.0), (0.5, 0.5, 1.0))
-    gray = standardise(torch.full((1, 3, 2, 2), 0.75))
+def test_a_module_added_to_the_architectures_can_be_trained_saved_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "architectures"
+    folder.mkdir()
+    (folder / "linear.py").write_text(
+        "from torch import nn\n\n"
+        "def build(size):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(3 * size**2, 1), nn.Flatten(0))\n"
+    )
+    monkeypatch.setattr("malaria.params.__file__", str(tmp_path / "params.py"))
+    monkeypatch.setattr("malaria.architectures.__path__", [str(folder)])
+    of = config(train_params(arch="linear").arch)
+    model = build_from_config(of)
+    save_model(tmp_path / "model.safetensors", model, of)
+    batch = torch.rand(4, 3, 32, 32)
+    assert torch.equal(read_model(tmp_path / "model.safetensors")[0](batch), model(batch))
+
+
+def test_the_input_is_normalised() -> None:
+    _, normalise, _ = build_model("simple_cnn", 32, "keep", (0.25, 0.5, 0.0), (0.5, 0.5, 1.0))
+    gray = normalise(torch.full((1, 3, 2, 2), 0.75))
     assert gray[0, :, 0, 0].tolist() == [1.0, 0.5, 0.75]
+    assert (config("simple_cnn").mean, config("simple_cnn").std) == HALF
+    assert config("resnet18").mean == pytest.approx((0.485, 0.456, 0.406))
 
 
-def test_a_balanced_cell_has_no_color_of_its_own_left_but_keeps_what_differs_in_it() -> None:
+def test_a_balanced_cell_has_no_tint_left_but_keeps_its_contrast() -> None:
     cell = torch.zeros(1, 3, 8, 8)
     cell[..., 2:6, 2:6] = 0.4
     cell[..., 3, 3] = 0.2
@@ -51,28 +65,21 @@ def test_a_balanced_cell_has_no_color_of_its_own_left_but_keeps_what_differs_in_
 
 
 def test_simple_cnn_is_the_notebooks() -> None:
-    layers = [type(layer) for layer in build_from_config("simple_cnn", 64).children()]
+    network = build_network("simple_cnn", 64)
     block = [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
+    layers = [type(layer) for layer in network.children()]
     assert layers == [*block, *block, nn.Flatten, nn.Linear, nn.ReLU, nn.Linear, nn.Flatten]
-    assert count_parameters(build_from_config("simple_cnn", 64)) == 2_116_801
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_the_head_is_the_layer_that_gives_the_logit(arch: str) -> None:
-    _, head = find_head(build_from_config(arch, 64))
-    assert head.out_features == 1
+    assert count_parameters(network) == 2_116_801
 
 
 TORCHVISIONS = [pytest.param(arch, marks=pytest.mark.slow) for arch in ("resnet18", "mobilenet_v3_small")]
 
 
 @pytest.mark.parametrize("arch", ["small_resnet", *TORCHVISIONS])
-def test_a_hundred_batches_are_enough_to_be_judged_by(arch: str) -> None:
-    """What batch norm remembers is of these, and no more of its start, by which all cells would look alike."""
-    torch.manual_seed(0)
-    network, batch = build_from_config(arch, 32), torch.rand(16, 3, 32, 32)
+def test_after_a_hundred_batches_the_statistics_of_batch_norm_have_settled(arch: str) -> None:
+    """What they keep is of these, and no more of their start, by which all cells would look alike."""
+    network, batch = build_network(arch, 32), torch.rand(16, 3, 32, 32)
     with torch.inference_mode():
         for _ in range(100):
             trained = network(batch)
-        judged = network.eval()(batch)
-    assert judged.std() > 0.3 * trained.std()
+        assert network.eval()(batch).std() > 0.3 * trained.std()

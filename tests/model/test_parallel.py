@@ -1,157 +1,119 @@
-"""Two processes train as one does, and when one of them dies the stage ends and says so."""
+"""Two processes of torchrun train as one does, and when one of them dies the training stops and can be resumed."""
 
-import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from malaria.model import parallel
-from malaria.core.workers import count_cores
-from tests.support.scratch import Repository, leftovers, wait_for
+from malaria.model.inference import predict_logits
+from malaria.model.weights import read_model
+from tests.model.two_processes import PLAIN
+from tests.support.models import fit, make_cells
+from tests.support.scratch import ROOT, Repository, Scratch, leftovers, wait_for
 from tests.support.servers import free_port
 
-two_cores = pytest.mark.skipif(count_cores() < 2, reason="two processes take two cores")
+TORCHRUN = "python -m torch.distributed.run"
+TWO = f"{TORCHRUN} --standalone --nproc-per-node 2"
+HISTORY = "plots/training/plots/metrics/val/loss.tsv"
+MODEL = "models/model.safetensors"
 
-TRAIN = "python -m stages.train"
-LOSSES = "metrics/train/plots/metrics/val/loss.tsv"
-# no batch norm, which sees half a batch, and no Adam, which makes a step of any rounding error
-PLAIN = {
-    "arch: small_resnet": "arch: simple_cnn",
-    "augment: full": "augment: none",
-    "optimizer: adamw": "optimizer: sgd",
-    "precision: auto": "precision: fp32",
-    r"epochs: \d+ ": "epochs: 3 ",
-}
+
+def test_a_single_process_does_all_the_work() -> None:
+    rows, value = torch.arange(5), torch.tensor(2.0)
+    assert (parallel.rank(), parallel.world_size()) == (0, 1)
+    assert parallel.shard(rows).tolist() == rows.tolist() == parallel.gather(rows, 5).tolist()
+    assert parallel.mean(value) == value
+    assert [parallel.agree(number) for number in (0, 3)] == [False, True]
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two processes saw."""
+    folder = tmp_path_factory.mktemp("processes")
+    launch = [sys.executable, "-m", *TWO.split()[2:], "-m", "tests.model.two_processes", str(folder)]
+    subprocess.run(launch, cwd=ROOT, check=True)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.slow
+def test_two_processes_reach_the_weights_of_one_and_the_same_when_resumed(processes: list[dict[str, Any]]) -> None:
+    model, metrics = fit(PLAIN, make_cells(64, 16))
+    for process in processes:
+        assert process["metrics"] == [pytest.approx(epoch, abs=1e-4) for epoch in metrics]
+        for name, weights in model.state_dict().items():
+            torch.testing.assert_close(process["weights"][name], weights, rtol=1e-4, atol=1e-5)
+            assert torch.equal(process["resumed"][name], process["weights"][name])
+
+
+@pytest.mark.slow
+def test_processes_share_order_and_batch_norm_and_draw_their_own_augmentation(processes: list[dict[str, Any]]) -> None:
+    """In both epochs: also in the second, which was resumed."""
+    one, two = processes
+    for key in ("orders", "buffers"):
+        assert len(one[key]) == 2
+        for tensors, others in zip(one[key], two[key], strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(tensors, others, strict=True))
+    for epoch in (slice(4), slice(4, 8)):
+        cells, others = torch.cat(one["augmented"][epoch]), torch.cat(two["augmented"][epoch])
+        assert len(cells) == 32
+        assert (cells == others).all(3).all(2).all(1).float().mean() < 0.5  # by chance 1/8
 
 
 @pytest.fixture
-def scratch(scratch: Repository) -> Repository:
-    """Drawn cells, ready for training."""
-    shutil.rmtree(scratch.path / "models")
-    shutil.rmtree(scratch.path / "metrics/train")
+def workspace(tmp_path: Path) -> Scratch:
+    """A repository with the cells that the stage train reads."""
+    scratch, cells = Scratch(tmp_path / "one"), make_cells(64, 16)
+    (scratch.path / "data").mkdir(exist_ok=True)
+    np.save(scratch.path / "data/cells.npy", cells.pixels)
+    names, split = [f"{n}.png" for n in range(80)], ["train"] * 64 + ["val"] * 16
+    table = pd.DataFrame({"name": names, "label": cells.labels.int(), "patient": names, "split": split})
+    table.to_csv(scratch.path / "data/split.csv", index=False)
     return scratch
 
 
-def test_alone_a_process_has_all_the_work() -> None:
-    rows, value = torch.arange(5), torch.tensor(2.0)
-    assert (parallel.rank(), parallel.world_size(), parallel.launched()) == (0, 1, False)
-    assert parallel.shard(rows).tolist() == rows.tolist() == parallel.gather(rows, 5).tolist()
-    assert parallel.mean(value) == value
+@pytest.mark.slow
+def test_two_machines_train_together_and_the_first_writes(workspace: Scratch, tmp_path: Path) -> None:
+    workspace.set_params({"epochs: 1 ": "epochs: 2 "})
+    machines = workspace, workspace.copy(tmp_path / "two")
+    command = f"{TORCHRUN} --nnodes 2 --nproc-per-node 1 --master-addr localhost --master-port {free_port()}"
+    started = [machine.start(f"{command} --node-rank {n} -m stages train") for n, machine in enumerate(machines)]
+    outputs = [process.communicate(timeout=300)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    assert [output.count("processes: 2") for output in outputs] == [1, 0]
+    assert [output.count("epoch 2/2") for output in outputs] == [1, 0]
+    assert [(machine.path / MODEL).exists() for machine in machines] == [True, False]
+    assert [leftovers(machine) for machine in machines] == [[], []]
+    assert len(workspace.read(HISTORY).splitlines()) == 1 + 2
+    model, _ = read_model(workspace.path / MODEL)
+    assert predict_logits(model, make_cells(64, 16).pixels, torch.arange(80), "fp32").isfinite().all()
 
 
 @pytest.mark.slow
-@two_cores
-def test_two_processes_reach_what_one_does(scratch: Repository) -> None:
-    scratch.set_params(PLAIN)
-    scratch.run(TRAIN)
-    alone, figures = _result(scratch)
-    scratch.set_params({"devices: 1": "devices: 2"})
-    assert "fp32 on 2 cores" in (output := scratch.run(TRAIN))
-    assert ", 2 processes" in output
-    assert output.count("epoch 3/3") == 1
-    together, same_figures = _result(scratch)
-    assert together.keys() == alone.keys()
-    for name, weights in alone.items():
-        torch.testing.assert_close(together[name], weights, rtol=1e-4, atol=1e-5)
-    for name in ("train", "val"):
-        assert same_figures[name]["loss"] == pytest.approx(figures[name]["loss"], abs=1e-4)
-        assert same_figures[name]["accuracy"] == pytest.approx(figures[name]["accuracy"], abs=1e-3)
-
-
-@pytest.mark.slow
-@two_cores
-def test_two_machines_train_together_and_one_of_them_writes(scratch: Repository, tmp_path: Path) -> None:
-    scratch.set_params({r"epochs: \d+ ": "epochs: 2 "})
-    shutil.copytree(scratch.path, tmp_path / "second")
-    (line,) = re.findall(r"`(torchrun [^`]+)`", scratch.read("stages/train.py"))
-    command = line.replace("HOST:29500", f"localhost:{free_port()}").replace("--nproc-per-node 8", "--nproc-per-node 1")
-    variables = scratch.variables()
-    nodes = [
-        subprocess.Popen(command, shell=True, cwd=path, env=variables, stdout=subprocess.PIPE, text=True)
-        for path in (scratch.path, tmp_path / "second")
-    ]
-    outputs = [node.communicate(timeout=300)[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0]
-    writer, other = sorted((scratch.path, tmp_path / "second"), key=lambda path: not (path / "models").exists())
-    assert not (other / "models/model.safetensors").exists()
-    assert len((writer / LOSSES).read_text().splitlines()) == 1 + 2
-    assert json.loads((writer / "metrics/train/metrics.json").read_text())["hardware"].endswith(", 2 processes")
-    assert "".join(outputs).count("2 processes") == 1
-    Repository(writer).run("python -m stages.evaluate")
-
-
-@pytest.mark.slow
-@two_cores
-def test_a_killed_process_ends_the_stage_and_the_others(scratch: Repository) -> None:
-    scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 1000 "})
-    command = [sys.executable, "-m", "stages.train"]
-    with subprocess.Popen(command, cwd=scratch.path, stderr=subprocess.PIPE, text=True) as training:
-        wait_for((scratch.path / LOSSES).exists)
-        workers = _children(training.pid)
-        os.kill(workers[1], signal.SIGKILL)
-        _, error = training.communicate(timeout=60)
+def test_a_killed_process_stops_the_training_and_the_next_one_resumes(workspace: Scratch) -> None:
+    workspace.set_params({"epochs: 1 ": "epochs: 40 "})
+    with workspace.start(f"{TWO} -m stages train") as training:
+        wait_for(lambda: _epochs(workspace) > 2)
+        workers = workspace.processes("python[0-9.]* -u -m stages train")
+        os.kill(workers[-1], signal.SIGKILL)
+        training.communicate(timeout=60)
+    assert len(workers) == 2
     assert training.returncode == 1
-    assert "training stopped: process 1 of 2 ended with signal 9; the others were stopped too" in error
-    assert "Traceback" not in error
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
-    assert not (scratch.path / "models/model.safetensors").exists()
+    assert workspace.processes("stages train") == []
+    assert not (workspace.path / MODEL).exists()
+    assert "resuming after epoch" in workspace.run(f"{TWO} -m stages train")
+    assert _epochs(workspace) == 40
+    assert (workspace.path / MODEL).exists()
+    assert leftovers(workspace) == []
 
 
-@pytest.mark.slow
-@two_cores
-def test_two_processes_go_on_where_they_were_broken_off(scratch: Repository) -> None:
-    scratch.set_params({"devices: 1": "devices: 2", r"epochs: \d+ ": "epochs: 12 "})
-    scratch.run(TRAIN)
-    whole, _ = _result(scratch)
-    (scratch.path / "models/model.safetensors").unlink()
-    (scratch.path / LOSSES).unlink()
-    with scratch.start(TRAIN) as training:
-        wait_for(lambda: _lines(scratch.path / LOSSES) > 2)
-        os.killpg(training.pid, signal.SIGKILL)
-    wait_for(lambda: not scratch.processes("stages.train"))
-    assert "going on after epoch" in scratch.run(TRAIN)
-    assert {name: part.tolist() for name, part in _result(scratch)[0].items()} == {
-        name: part.tolist() for name, part in whole.items()
-    }
-    assert leftovers(scratch) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"devices: 1": "devices: 99", "batch_size: 32": "batch_size: 198"}, "train.devices=99: this machine has"),
-        pytest.param(
-            {"devices: 1": "devices: 2", "batch_size: 32": "batch_size: 33"},
-            "train.batch_size=33 cannot be shared by train.devices=2",
-            marks=two_cores,
-        ),
-    ],
-)
-def test_what_cannot_be_shared_is_refused(changes: dict[str, str], message: str, scratch: Repository) -> None:
-    scratch.set_params(changes)
-    output = scratch.run(TRAIN, status=1)
-    assert message in output
-    assert "Traceback" not in output
-
-
-def _result(scratch: Repository) -> tuple[dict[str, torch.Tensor], dict[str, dict[str, float]]]:
-    weights = load_file(scratch.path / "models/model.safetensors")
-    return weights, json.loads(scratch.read("metrics/train/metrics.json"))
-
-
-def _lines(path: Path) -> int:
-    return len(path.read_text().splitlines()) if path.exists() else 0
-
-
-def _children(pid: int) -> list[int]:
-    """The processes that one has started, oldest first."""
-    listed = subprocess.run(["pgrep", "-P", str(pid), "-f", "stages.train"], capture_output=True, text=True, check=True)
-    return [int(child) for child in listed.stdout.split()]
+def _epochs(repository: Repository) -> int:
+    history = repository.path / HISTORY
+    return len(history.read_text().splitlines()) - 1 if history.exists() else 0

@@ -1,34 +1,30 @@
-"""Pictures show a cell as it came, and the evidence where it is."""
-
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from malaria.report import charts
 from malaria.evaluation.predictions import find_mistakes
-from malaria.report.pictures import LARGEST, draw_mistakes, overlay, shrink, tile
+from malaria.report import charts
+from malaria.report.pictures import MAX_SIDE, draw_mistakes, overlay, shrink, tile
 from tests.support.tables import predictions
 
-Cells = list[tuple[str, bytes]]
 
-
-def test_evidence_colours_its_place_and_lets_the_cell_show_through() -> None:
-    evidence = np.zeros((32, 32), np.uint8)
-    evidence[:16] = 255
+def test_the_overlay_colours_salient_pixels_and_the_cell_shows_through() -> None:
+    saliency = np.zeros((32, 32), np.uint8)
+    saliency[:16] = 255
     on_cell, on_black = (
-        np.asarray(overlay(Image.new("RGB", (80, 60), color), evidence, "stretch")).astype(int)
+        np.asarray(overlay(Image.new("RGB", (80, 60), color), saliency, "stretch")).astype(int)
         for color in ((200, 100, 120), (0, 0, 0))
     )
-    assert on_cell.shape == (LARGEST, LARGEST, 3)
-    grey = on_cell[100, 100]
-    assert np.ptp(grey) == 0
+    assert on_cell.shape == (MAX_SIDE, MAX_SIDE, 3)
+    gray = on_cell[100, 100]
+    assert np.ptp(gray) == 0
     assert np.ptp(on_cell[10, 10]) > 100
-    assert np.allclose(on_cell[10, 10] - on_black[10, 10], 0.2 * grey, atol=1)  # a fifth of the cell
+    assert np.allclose(on_cell[10, 10] - on_black[10, 10], 0.2 * gray, atol=1)  # a fifth of the cell
 
 
-def test_a_large_cell_is_shown_smaller() -> None:
-    assert shrink(Image.new("RGB", (394, 200))).size == (LARGEST, 65)
+def test_only_large_cells_are_shrunk() -> None:
+    assert shrink(Image.new("RGB", (394, 200))).size == (MAX_SIDE, 65)
     assert shrink(Image.new("RGB", (40, 60))).size == (40, 60)
 
 
@@ -41,9 +37,11 @@ def test_cells_are_tiled_column_by_column() -> None:
     assert tiled.sum() == 255 * 3 * 16
 
 
-def test_mistakes_are_the_same_bytes_twice_and_none_at_all_are_a_picture_too(drawn: Cells, archive: Path) -> None:
-    labels = [int(name.startswith("Parasitized")) for name, _ in drawn]
+def test_pictures_of_mistakes_are_the_same_bytes_and_may_have_none(
+    drawn: list[tuple[str, bytes]], archive: Path
+) -> None:
     names = [name for name, _ in drawn]
+    labels = [int(name.startswith("Parasitized")) for name in names]
     for wrong in (5, 0):
         logits = [(-4.0 if row < wrong else 4.0) * (2 * label - 1) for row, label in enumerate(labels)]
         mistakes = find_mistakes(predictions([], labels, logits).assign(name=names), 0.5)

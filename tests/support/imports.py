@@ -1,68 +1,40 @@
-"""Which modules of this repository a module imports, directly or through others, at its top or in a function.
-
-`uv run python tests/closure.py` writes into dvc.yaml which of them each stage depends on.
-"""
+"""Which modules of this repository a module imports, read from its source, also where it imports in a function."""
 
 import ast
-from pathlib import Path
+from collections.abc import Iterable
+from functools import cache
 
-from ruamel.yaml import YAML
-
-NO_DEPENDENCIES = {
-    "malaria/params.py",  # accepts or refuses values that DVC tracks under `params:`, and makes nothing
-    "malaria/__init__.py",  # hands on what users of the library ask for, which no stage does
-}
+from tests.support.scratch import ROOT
 
 
-def imports_of(path: Path, root: Path) -> set[Path]:
-    """The files in root that one module names in its imports, the packages they lie in included."""
-    wanted = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+@cache
+def names_imported(module: str) -> frozenset[str]:
+    """The dotted names that a file of the repository imports: `a.b` and `a.b.c` for `from a.b import c`."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            wanted |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            wanted |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {file for name in wanted for file in _files(name, root)}
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
 
 
-def _files(name: str, root: Path) -> set[Path]:
-    """The module's file and the __init__.py of each package on the way to it, as far as they are in root."""
-    parts = name.split(".")
-    candidates = {root.joinpath(*parts).with_suffix(".py")}
-    candidates |= {root.joinpath(*parts[:n], "__init__.py") for n in range(1, len(parts) + 1)}
-    return {path for path in candidates if path.is_file()}
+def packages_imported(module: str) -> set[str]:
+    """The top-level packages among them, ours and others'."""
+    return {name.partition(".")[0] for name in names_imported(module)}
 
 
-def closure(start: Path, root: Path) -> set[str]:
-    """The files, relative to root, that importing `start` may run: neither the schema nor mere docstrings."""
-    exempt = {root / name for name in NO_DEPENDENCIES}
-    found, new = set(), {start, start.parent / "__init__.py"} - exempt
+def modules_imported(module: str) -> set[str]:
+    """The files of the repository among them, without `__init__.py`."""
+    paths = {f"{name.replace('.', '/')}.py" for name in names_imported(module)}
+    return {path for path in paths if (ROOT / path).is_file()}
+
+
+def closure(start: Iterable[str]) -> set[str]:
+    """The modules that these import, directly or through others, and these themselves."""
+    found: set[str] = set()
+    new = set(start)
     while new:
         found |= new
-        new = set().union(*(imports_of(path, root) for path in new)) - found - exempt
-    return {str(path.relative_to(root)) for path in found if _has_code(path)}
-
-
-def _has_code(path: Path) -> bool:
-    """Whether there is more to a module than its docstring."""
-    tree = ast.parse(path.read_text("utf-8"))
-    return len(tree.body) > bool(ast.get_docstring(tree))
-
-
-def write_deps(root: Path) -> None:
-    """Put the modules of each stage into dvc.yaml, in place of those that stand there; all else stays as it is."""
-    round_trip = YAML(typ="rt")  # which keeps comments
-    round_trip.width = 120
-    round_trip.indent(mapping=2, sequence=4, offset=2)
-    pipeline = round_trip.load(root / "dvc.yaml")
-    for name, stage in pipeline["stages"].items():
-        script = f"stages/{name}.py"
-        others = [dep for dep in stage["deps"] if not dep.endswith(".py")]
-        library = [dep for dep in others if dep.startswith("malaria/")]
-        library += closure(root / script, root) - {script}
-        stage["deps"][:] = [*(dep for dep in others if dep not in library), script, *sorted(library)]
-    round_trip.dump(pipeline, root / "dvc.yaml")
-
-
-if __name__ == "__main__":
-    write_deps(Path(__file__).parent.parent)
+        new = {path for module in new for path in modules_imported(module)} - found
+    return found

@@ -1,4 +1,4 @@
-"""Networks and model folders to test with: small, of random weights, or with a known saliency map."""
+"""Networks, trainings and model folders to test with: small, of random weights, or with a known saliency map."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,13 @@ from malaria.core.artifacts import write_json
 from malaria.evaluation.calibration import QUANTILES
 from malaria.evaluation.model_card import ModelCard
 from malaria.evaluation.ood import STATISTICS
+from malaria.model.dataset import Cells
+from malaria.model.trainer import Metrics, Storage, train_epochs
 from malaria.model.weights import ModelConfig, build_from_config, make_config, save_model
-from malaria.params import load_params
+from malaria.params import Precision, Train, load_params
 from tests.support.scratch import ROOT
+
+PARAMS = load_params(ROOT / "params.yaml")
 
 
 class Redness(nn.Module):
@@ -29,9 +33,45 @@ class Redness(nn.Module):
 
 def config(arch: str, size: int = 32) -> ModelConfig:
     """The config of an architecture at that size, and else the default params."""
-    params = load_params(ROOT / "params.yaml")
-    train, preprocess = params.train.model_copy(update={"arch": arch}), params.preprocess
-    return make_config(train, preprocess.model_copy(update={"size": size}), "fp32")
+    train = PARAMS.train.model_copy(update={"arch": arch})
+    return make_config(train, PARAMS.preprocess.model_copy(update={"size": size}), "fp32")
+
+
+def train_params(**changes: Any) -> Train:
+    """The section `train` of params.yaml, set to two epochs of small batches, with changes."""
+    return Train(**(PARAMS.train.model_dump() | {"epochs": 2, "batch_size": 16} | changes))
+
+
+def make_cells(train: int, val: int) -> Cells:
+    """Squares of noise of 32 px; the parasitized ones have a dark spot."""
+    n = train + val
+    random = torch.Generator().manual_seed(3)
+    pixels = torch.randint(120, 255, (n, 32, 32, 3), generator=random, dtype=torch.uint8)
+    pixels[1::2, 10:18, 12:20] //= 4
+    return Cells(pixels, (torch.arange(n) % 2).float(), {"train": torch.arange(train), "val": torch.arange(train, n)})
+
+
+def fit(
+    params: Train,
+    cells: Cells,
+    checkpoint: Storage | None = None,
+    stop_after: int | None = None,
+    precision: Precision = "fp32",
+) -> tuple[nn.Module, list[Metrics]]:
+    """The model and metrics of a training, interrupted after so many epochs."""
+    torch.manual_seed(params.seed)
+    model = build_from_config(config(params.arch))
+    metrics = []
+    for epoch in train_epochs(model, cells, params, precision, checkpoint):
+        metrics.append(epoch)
+        if len(metrics) == stop_after:
+            break
+    return model, metrics
+
+
+def same_weights(one: nn.Module, two: nn.Module) -> bool:
+    """Whether two models of one architecture are equal to the last bit."""
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
 
 
 def make_card(of: ModelConfig, **changes: Any) -> ModelCard:

@@ -1,8 +1,6 @@
-"""The keys of params.yaml as the schema has them, and values of each: a new key is tested without being named."""
+"""The keys of params.yaml, and values of each, from the schema: a new key is tested without being named."""
 
-import json
 import math
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,16 +10,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 
-from malaria.params import Params
+from malaria.params import Params, modules_in
 from tests.support.scratch import ROOT
 
 Tree = dict[str, Any]
 Path = tuple[str, ...]
+MODULES = {"train.arch": "architectures", "download.source": "data/sources"}
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key that has a value: where it stands, and what the schema says of it."""
+    """A key that has a value, and what the schema says of it."""
 
     path: Path
     field: FieldInfo
@@ -30,21 +29,20 @@ class Key:
     def dotted(self) -> str:
         return ".".join(self.path)
 
-    def bound(self, *names: str) -> Any:
-        """What the constraints say, as `ge` or `gt`; None where they say nothing."""
-        given = [getattr(rule, name, None) for rule in self.field.metadata for name in names]
-        return next((value for value in given if value is not None), None)
+    def bound(self, name: str) -> Any:
+        """A constraint such as `ge`, or None."""
+        return next((value for rule in self.field.metadata if (value := getattr(rule, name, None)) is not None), None)
 
 
 def sections(model: type[BaseModel] = Params, path: Path = ()) -> Iterator[tuple[Path, type[BaseModel]]]:
-    """Each section and where it stands, the whole file first."""
+    """Each section and its path, all of the file first."""
     yield path, model
     for name, field in model.model_fields.items():
-        if is_section(field.annotation):
+        if _is_section(field.annotation):
             yield from sections(field.annotation, (*path, name))
 
 
-def is_section(annotation: Any) -> bool:
+def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
@@ -54,7 +52,7 @@ def keys() -> list[Key]:
         Key((*path, name), field)
         for path, model in sections()
         for name, field in model.model_fields.items()
-        if not is_section(field.annotation)
+        if not _is_section(field.annotation)
     ]
 
 
@@ -64,65 +62,58 @@ def read_tree() -> Tree:
     return tree
 
 
-def to_yaml(value: Any) -> str:
-    """As YAML, in braces and quotes: ruamel does not read all that it writes (a key `:0`)."""
-    match value:
-        case dict():
-            return "{" + ", ".join(f"{to_yaml(key)}: {to_yaml(below)}" for key, below in value.items()) + "}"
-        case list():
-            return f"[{', '.join(map(to_yaml, value))}]"
-        case str():
-            unsafe = "[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]"  # not printable to YAML, or a line's end
-            return re.sub(unsafe, lambda it: f"\\u{ord(it[0]):04x}", json.dumps(value, ensure_ascii=False))
-        case float() if not math.isfinite(value):
-            return {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}[repr(value)]
-    return json.dumps(value)
+def changed(changes: dict[str, Any]) -> Tree:
+    """The repository's params with other values, by dotted key."""
+    tree = read_tree()
+    for dotted, value in changes.items():
+        path = tuple(dotted.split("."))
+        section_of(tree, path)[path[-1]] = value
+    return tree
 
 
 def section_of(tree: Tree, path: Path) -> Tree:
-    """The section in which a key stands."""
+    """The section that has a key."""
     for part in path[:-1]:
         tree = tree[part]
     return tree
 
 
+def ends_of(section: str) -> dict[str, list[Any]]:
+    """The `ends` of each key of a section, by its last name."""
+    return {key.path[-1]: ends(key) for key in keys() if key.path[0] == section}
+
+
 def ends(key: Key) -> list[Any]:
     """Every choice of a key, or the first and last value that its type and constraints accept."""
     kind = key.field.annotation
+    if key.dotted in MODULES:
+        return modules_in(MODULES[key.dotted])
     if get_origin(kind) is Literal:
         return list(get_args(kind))
     if kind is bool:
         return [False, True]
-    if kind is int:
-        return [_least(key, 1, -(2**63)), _greatest(key, 1, 2**63)]
-    if kind is float:
-        return [_least(key, 0.0, -sys.float_info.max), _greatest(key, 0.0, sys.float_info.max)]
-    return []  # a path, or a sum: what is in it is tested by what reads it
+    if kind in (int, float):
+        return [_end(key, "ge", "gt", 1), _end(key, "le", "lt", -1)]
+    return []  # a path or a hash
 
 
 def beyond(key: Key) -> list[Any]:
     """The first value on either side that a numeric key does not accept."""
     if key.field.annotation not in (int, float):
         return []
-    step = (lambda value, way: value + way) if key.field.annotation is int else _next
     low, high = ends(key)
-    bounded = (key.bound("ge", "gt"), key.bound("le", "lt"))
-    return [step(end, way) for end, way, bound in zip((low, high), (-1, 1), bounded, strict=True) if bound is not None]
+    bounded = [(low, -1)] * (key.bound("ge") is not None or key.bound("gt") is not None)
+    bounded += [(high, 1)] * (key.bound("le") is not None or key.bound("lt") is not None)
+    return [_next(key, end, way) for end, way in bounded]
 
 
-def _least(key: Key, step: int | float, otherwise: Any) -> Any:
-    least, above = key.bound("ge"), key.bound("gt")
-    if above is not None:
-        return above + step if step else _next(above, 1)
-    return otherwise if least is None else type(otherwise)(least)
+def _end(key: Key, inclusive: str, exclusive: str, inwards: int) -> Any:
+    limit, outside = key.bound(inclusive), key.bound(exclusive)
+    if outside is not None:
+        return _next(key, outside, inwards)
+    largest = sys.float_info.max if key.field.annotation is float else 2**63
+    return key.field.annotation(-inwards * largest if limit is None else limit)  # type: ignore[misc]
 
 
-def _greatest(key: Key, step: int | float, otherwise: Any) -> Any:
-    most, below = key.bound("le"), key.bound("lt")
-    if below is not None:
-        return below - step if step else _next(below, -1)
-    return otherwise if most is None else type(otherwise)(most)
-
-
-def _next(value: float, way: int) -> float:
-    return math.nextafter(value, way * math.inf)
+def _next(key: Key, value: Any, way: int) -> Any:
+    return value + way if key.field.annotation is int else math.nextafter(value, way * math.inf)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from filelock import FileLock
+
 ROOT = Path(__file__).parents[2]
 PIPELINE = [
     ".ci",
@@ -110,6 +112,18 @@ class Repository:
     def read(self, name: str) -> str:
         """A text file of the repository."""
         return (self.path / name).read_text("utf-8")
+
+
+def make_once(path: Path, make: Callable[[Path], None]) -> Repository:
+    """A repository that the first of the processes which share the tests makes, for all of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        made = path.with_name(f"{path.name}.made")
+        if not made.exists():
+            shutil.rmtree(path, ignore_errors=True)  # of an attempt that failed
+            make(path)
+            made.touch()
+    return Repository(path)
 
 
 def leftovers(repository: "Repository") -> list[str]:

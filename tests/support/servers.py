@@ -1,6 +1,6 @@
 """Real servers on loopback, for DVC to keep its files on: OpenSSH, and rclone, which speaks S3.
 
-Locally what needs them is skipped where something is missing; .ci/run installs it and sets SERVERS=required.
+Locally the tests of one that is not installed are skipped; .ci/run installs both and sets SERVERS=required.
 """
 
 import os
@@ -8,14 +8,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
-
+from tests.support.scratch import wait_for
 from tests.support.skips import needs
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -39,31 +37,22 @@ Subsystem sftp internal-sftp
 
 
 class Server(ABC):
-    """A process that listens on a port of loopback, and can be cut and started again."""
+    """A process that listens on a port of loopback."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.folder, self.port = folder, free_port()
-        self.command = self.prepare()
-        self.start()
+        self.process = subprocess.Popen(self.prepare(), stderr=subprocess.DEVNULL)
+        wait_for(lambda: answers(self.port) or self.process.poll() is not None, 30)
+        assert self.process.poll() is None, f"{self.process.args} ended"
 
     @abstractmethod
     def prepare(self) -> Sequence[str]:
         """Make what the server reads; how to start it."""
 
-    def start(self) -> None:
-        """Back when it answers."""
-        self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while not answers(self.port):
-            assert self.process.poll() is None, f"{self.command} ended"
-            assert time.monotonic() < deadline, f"{self.command} does not answer"
-            time.sleep(0.05)
-
-    def cut(self) -> None:
-        """End it and all connections at once."""
-        for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
-            process.kill()
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
         self.process.wait()
 
 
@@ -87,11 +76,6 @@ class S3(Server):
         (self.folder / "buckets").mkdir()
         where = ["--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{KEY},{SECRET}", self.folder / "buckets"]
         return [str(part) for part in (RCLONE, "serve", "s3", "--config", self.folder / "none", *where)]
-
-    def delete(self, name: str) -> None:
-        """As its users do: rclone remembers what a file was that goes behind its back."""
-        login = f"access_key_id={KEY},secret_access_key={SECRET},endpoint='http://127.0.0.1:{self.port}'"
-        subprocess.run([RCLONE, "deletefile", f":s3,provider=Rclone,{login}:{name}"], check=True)
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""What a machine may lack: locally its tests are skipped, in CI they fail."""
+"""What a host may lack: locally its tests are skipped, in CI they fail."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Small tables of predictions that several tests judge."""
+"""Small tables of predictions that several tests evaluate."""
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ def predictions(val: npt.ArrayLike, test: npt.ArrayLike, logits: npt.ArrayLike) 
 
 
 def random_predictions(seed: int = 0, n: int = 400) -> pd.DataFrame:
-    """Mostly right, of n cells each in val and test."""
+    """Mostly correct, of n cells each in val and test."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 2, 2 * n)
     return predictions(labels[:n], labels[n:], random.normal(3 * labels - 1.5, 1.5))

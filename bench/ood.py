@@ -1,9 +1,9 @@
-"""Is what is no cell told from cells? `uv run python bench/unlike.py` writes it into docs/RESULTS.md.
+"""Are images that show no cell found out of distribution? `uv run python bench/ood.py` writes it into docs/RESULTS.md.
 
-Gives the model pictures that are none of its cells: photographs, noise, and cells of the test set with something done
-to them that the traits of malaria/traits.py may notice or not. Says how many of each are called unlike, by the traits,
-and for comparison by the network's own features (Mahalanobis distance, Lee et al., NeurIPS 2018), either with the limit
-that calls 1 % of val's cells unlike; and how many of the test cells as they are, the false alarms.
+Gives the model images that show none of its cells: photographs, noise, and cells of the test set changed in ways that
+the image statistics of malaria/evaluation/ood.py may notice or not. Counts how many of each are out of distribution, by
+these statistics, and for comparison by the network's own features (Mahalanobis distance, Lee et al., NeurIPS 2018),
+either with the limit above which 1 % of val's cells are; and how many of the test cells as they are, the false alarms.
 """
 
 from pathlib import Path
@@ -12,7 +12,6 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
-from malaria.markdown import publish, to_markdown
 from PIL import Image
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.datasets import load_sample_images
@@ -20,27 +19,29 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from bench.results import to_markdown, write_down
 from malaria.data.decode import decode, to_square
+from malaria.data.index import read_index
 from malaria.data.sources.synthetic import draw_cells
-from malaria.evaluation.model_card import ModelCard
+from malaria.evaluation.metrics import Array
+from malaria.evaluation.model_card import read_card
 from malaria.evaluation.ood import OODScore
-from malaria.model.dataset import CellFile, to_floats
+from malaria.model.dataset import load_cells, to_floats
 from malaria.model.hardware import prepare
 from malaria.model.network import find_head
 from malaria.model.weights import read_model
 
-TABLE, PAGE = Path("docs/results/unlike.csv"), Path("docs/RESULTS.md")
-SAMPLE = 1000  # of the test cells, and as many of each of the others
+SAMPLE = 1000  # of the test cells, and as many of each other kind of image
 
 
-def photographs(size: int) -> Tensor:
+def photographs(number: int, size: int) -> Tensor:
     """Squares cut from those that come with scikit-learn and matplotlib."""
     folder = Path(mpl.get_data_path()) / "sample_data"
     pictures = [Image.fromarray(image) for image in load_sample_images().images]
     pictures += [Image.open(path).convert("RGB") for path in sorted(folder.glob("*.jpg"))]
     random = np.random.default_rng(0)
     squares = []
-    for _ in range(SAMPLE):
+    for _ in range(number):
         picture = pictures[random.integers(len(pictures))]
         side = int(random.integers(60, min(picture.size)))
         x, y = random.integers(0, picture.width - side), random.integers(0, picture.height - side)
@@ -62,10 +63,10 @@ def resize(cells: Tensor, side: int) -> Tensor:
 
 
 def make_others(cells: Tensor) -> dict[str, Tensor]:
-    """Pictures by what they are, each (N, size, size, 3) uint8; most are made of (N, size, size, 3) cells."""
+    """Images by kind, each (N, size, size, 3) uint8; most are made of (N, size, size, 3) cells."""
     size = cells.shape[1]
     random = torch.Generator().manual_seed(0)
-    photos = photographs(size)
+    photos = photographs(len(cells), size)
     quarter, small = size // 4, size // 3
     margins = [(size - small) // 2, size - small - (size - small) // 2]
     return {
@@ -87,7 +88,7 @@ def make_others(cells: Tensor) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def find_features(model: nn.Module, cells: Tensor) -> np.ndarray:
+def find_features(model: nn.Module, cells: Tensor) -> Array:
     """What goes into the last layer, (N, features)."""
     features: list[Tensor] = []
     hook = find_head(model)[1].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
@@ -98,26 +99,37 @@ def find_features(model: nn.Module, cells: Tensor) -> np.ndarray:
 
 
 @torch.inference_mode()
-def main() -> None:
-    prepare(0)
-    model, _ = read_model(Path("models/model.safetensors"))
+def measure() -> pd.DataFrame:
+    """A row a kind of image, with the percentage that is out of distribution by either method."""
+    model, config = read_model(Path("models/model.safetensors"))
     model.eval()
-    card = ModelCard.model_validate_json(Path("models/model.json").read_bytes())
-    split, file = pd.read_csv("data/split.csv"), CellFile(Path("data/cells.npy"))
-    train, val, test = (file[torch.tensor(np.flatnonzero(split.split == name))] for name in ("train", "val", "test"))
-    deviations, covariance = OODScore(card.reference_quantiles), EmpiricalCovariance().fit(find_features(model, train))
+    card = read_card(Path("models/model.json").read_bytes())
+    split = read_index(Path("data/split.csv"))
+    cells = load_cells(Path("data/cells.npy"), split, torch.device("cpu"), config.size)
+    train, val, test = (cells.pixels[cells.rows[name]] for name in ("train", "val", "test"))
+    score, covariance = OODScore(card.reference_quantiles), EmpiricalCovariance().fit(find_features(model, train))
     limit = np.quantile(covariance.mahalanobis(find_features(model, val)), 0.99)
     sample = test[torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:SAMPLE]]
     rows = []
-    for name, cells in {"test cells, as they are": test, **make_others(sample)}.items():
-        by_traits = torch.cat([deviations(to_floats(part)) for part in torch.split(cells, 256)]).amax(1)
-        by_features = covariance.mahalanobis(find_features(model, cells))
-        found = {"by traits %": by_traits.numpy() > card.ood_limit, "by features %": by_features > limit}
-        rows.append({"pictures": name, "number": len(cells)} | {way: 100 * of.mean() for way, of in found.items()})
-    table = pd.DataFrame(rows).round(1)
-    table.to_csv(TABLE, index=False, lineterminator="\n")
-    PAGE.write_text(publish("unlike", to_markdown(table), PAGE.read_text("utf-8")), "utf-8")
-    print(table.to_string(index=False))
+    for kind, images in {"test cells, as they are": test, **make_others(sample)}.items():
+        scores = torch.cat([score(to_floats(part)).amax(1) for part in torch.split(images, 256)])
+        found = {
+            "image statistics %": scores.numpy() > card.ood_limit,
+            "network features %": covariance.mahalanobis(find_features(model, images)) > limit,
+        }
+        rows.append({"images": kind, "number": len(images)} | {way: 100 * of.mean() for way, of in found.items()})
+    return pd.DataFrame(rows).round(1)
+
+
+def render(table: pd.DataFrame) -> str:
+    """The table in Markdown."""
+    shares = {name: table[name].map("{:.1f}".format) for name in table.columns if name.endswith("%")}
+    return to_markdown(table.assign(**shares))
+
+
+def main() -> None:
+    prepare(0)
+    write_down("ood", measure(), render)
 
 
 if __name__ == "__main__":

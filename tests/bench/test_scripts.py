@@ -1,0 +1,30 @@
+"""The scripts of bench/ run: each on drawn cells, with its constants set so that it is quick."""
+
+import pytest
+
+from tests.support.scratch import Repository
+
+SCRIPTS = {  # by module, its constants and arguments
+    "decoding": ("SAMPLE = 20; TURNS = 1", ""),
+    "inference": ("SIZES = (32,)", ""),
+    "onnx_models": ("SECONDS = 0; CALIBRATION = 32", ""),
+    "ood": ("SAMPLE = 160", ""),
+    "precision": ("TURNS = 1", ""),
+    "predict": ("TURNS = 1; OVER = 2", "models"),
+    "robustness": ("", "--split val"),
+    "scale": ("", "240 300"),
+    "stage_costs": ("", "split preprocess evaluate report"),
+    "step": ("TURNS = 1", ""),
+    "time_to_accuracy": ("", "--goal 0.1 --seeds 1 --workers 0"),
+}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_runs_on_drawn_cells(name: str, scratch: Repository) -> None:
+    constants, arguments = SCRIPTS[name]
+    script = scratch.path / f"bench/{name}.py"
+    text = script.read_text("utf-8").replace("\nif __name__", f"\n{constants}\n\nif __name__")
+    script.write_text(text, "utf-8")
+    scratch.run("mkdir -p docs/results && printf '<!-- ood -->\\n<!-- end -->\\n' > docs/RESULTS.md")
+    assert len(scratch.run(f"python bench/{name}.py {arguments}").splitlines()) > 1

@@ -1,0 +1,131 @@
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import malaria
+from malaria.cli.__main__ import main
+from malaria.core.errors import UserError
+from tests.support.models import config, make_model
+from tests.support.scratch import ROOT
+
+Damage = Callable[[Path], object]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_model(tmp_path / "model")
+
+
+def rewrite_header(change: Callable[[dict[str, Any]], object]) -> Damage:
+    """Change the header of a safetensors file, and leave the tensors as they are."""
+
+    def damage(path: Path) -> None:
+        data = path.read_bytes()
+        end = 8 + struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8:end])
+        change(header)
+        text = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + data[end:])
+
+    return damage
+
+
+def change_config(**changes: Any) -> Damage:
+    def change(header: dict[str, Any]) -> None:
+        known = json.loads(header["__metadata__"]["config"])
+        header["__metadata__"]["config"] = json.dumps(known | changes)
+
+    return rewrite_header(change)
+
+
+def change_tensor(**changes: Any) -> Damage:
+    return rewrite_header(lambda header: header[next(key for key in header if key != "__metadata__")].update(changes))
+
+
+def poison(path: Path) -> None:
+    weights = load_file(path)
+    next(weight for key, weight in weights.items() if key.endswith("weight")).view(-1)[0] = float("nan")
+    save_file(weights, path, {"config": config("small_resnet").model_dump_json()})
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1 << 7
+    path.write_bytes(data)
+
+
+DAMAGES: dict[str, Damage] = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-9000]),
+    "empty": lambda path: path.write_bytes(b""),
+    "random bytes": lambda path: path.write_bytes(np.random.default_rng(0).bytes(9000)),
+    "a flipped bit in the header": flip_a_bit,
+    "a header of 2^60 bytes": lambda path: path.write_bytes(struct.pack("<Q", 1 << 60) + b"{}"),
+    "a tensor beyond the end": change_tensor(data_offsets=[0, 10**12]),
+    "a shape that does not fit the bytes": change_tensor(shape=[10**6]),
+    "no config": rewrite_header(lambda header: header.pop("__metadata__")),
+    "an unknown architecture": change_config(arch="vit_huge"),
+    "another architecture": change_config(arch="simple_cnn"),
+    "a million pixels a side": change_config(size=10**6),
+    "NaN": poison,
+    "a pickle": lambda path: torch.save({"weights": torch.zeros(3)}, path),
+    "tensors of something else": lambda path: save_file({"weights": torch.zeros(3)}, path),
+    "absent": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_weights_are_refused_with_ways_to_get_others(damage: str, folder: Path) -> None:
+    DAMAGES[damage](folder / "model.safetensors")
+    with pytest.raises(UserError, match=r"(?s)model: .*dvc pull.*dvc repro"):
+        malaria.load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda card: card | {"size": 64}, "model.json"),  # of other weights
+        (lambda card: {key: card[key] for key in card if key != "threshold"} | {"tta": 3}, "threshold, tta"),
+        (lambda card: [], "card"),
+        (None, "model.json"),
+    ],
+    ids=["of another model", "wrong entries", "no object", "absent"],
+)
+def test_a_bad_model_card_is_refused(change: Callable[[Any], Any] | None, named: str, folder: Path) -> None:
+    path = folder / "model.json"
+    if change:
+        path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    else:
+        path.unlink()
+    with pytest.raises(UserError, match=f"model: .*{named}"):
+        malaria.load_model(folder)
+
+
+@pytest.mark.parametrize("source", ["models", "no/such/folder", "no-such-revision", "none.onnx", "text.onnx"])
+def test_a_bad_path_does_not_end_the_process_of_a_server(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`except Exception` around a request handles it; the command ends with one message and status 1."""
+    monkeypatch.chdir(tmp_path)
+    Path("text.onnx").write_text("not a model")
+    with pytest.raises(Exception, match=source) as raised:
+        malaria.load_model(source)
+    assert type(raised.value) is UserError
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", "cell.png", "--model", source])
+    assert str(ended.value.code) == str(raised.value)
+
+
+def test_importing_the_library_imports_nothing_heavy() -> None:
+    code = "import sys, malaria; print({'torch', 'pandas', 'numpy', 'PIL'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "set()\n"
+    with pytest.raises(AttributeError, match="nothing"):
+        malaria.nothing  # noqa: B018

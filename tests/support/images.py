@@ -1,0 +1,66 @@
+"""Image files and zips as bytes, sound and damaged."""
+
+import io
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+from PIL import Image
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(1, 256, (40, 50, 3), dtype=np.uint8))
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    """The image as a file of that format."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def two_colors(shade: int = 0) -> bytes:
+    """A PNG of 2 x 1 pixels, another one for each shade."""
+    return encode(Image.fromarray(np.array([[[200, 99, 99], [shade, 199, 199]]], np.uint8)))
+
+
+def with_wrong_crc(png: bytes) -> bytes:
+    """With zeros as the CRC of its pixels, which are as they were."""
+    at = png.index(b"IDAT") - 4
+    end = at + 8 + struct.unpack(">I", png[at : at + 4])[0]
+    return png[:end] + bytes(4) + png[end + 4 :]
+
+
+def of_header_size(side: int) -> bytes:
+    """A PNG whose header claims side x side pixels, with few of them behind it."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    )
+
+
+def pack(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def encrypted(data: bytes) -> bytes:
+    """A zip whose first member is flagged as encrypted, in its own header and in the directory."""
+    new = bytearray(data)
+    new[6] |= 1
+    new[new.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(new)
+
+
+def claiming(data: bytes, size: int) -> bytes:
+    """A zip whose headers say that its first member unpacks to that many bytes."""
+    new, at = bytearray(data), data.index(b"PK\x01\x02")
+    new[22:26] = new[at + 24 : at + 28] = struct.pack("<I", size)
+    return bytes(new)
