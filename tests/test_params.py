@@ -42,16 +42,24 @@ VALUES = st.recursive(
 )
 
 
+def load(path: Path) -> Params | str:
+    """The params, or the message if they are refused, which names the file."""
+    try:
+        return load_params(path)
+    except ParamsError as refusal:
+        message = str(refusal)
+    assert message.startswith(f"{path}: ")
+    return message
+
+
 def used_or_refused(tree: Any, folder: Path) -> str:
     """The message if these params are refused; else nothing, and then the values are those of the file."""
     path = folder / "params.yaml"
     path.write_text(json.dumps(tree))  # which is YAML too
-    try:
-        params = load_params(path)
-    except ParamsError as refusal:
-        assert str(refusal).startswith(f"{path}: ")
-        return str(refusal)
-    assert params.model_dump() == tree
+    loaded = load(path)
+    if isinstance(loaded, str):
+        return loaded
+    assert loaded.model_dump() == tree
     for key in KEYS.values():  # True == 1
         assert isinstance(section_of(tree, key.path)[key.path[-1]], bool) == (key.field.annotation is bool)
     return ""
@@ -197,12 +205,9 @@ def test_drawn_cells_are_refused_only_where_they_cannot_be_split(
         params = Params.model_validate(tree).split
     else:
         refused = False
-    try:
-        assign_splits(index, params)
-    except ValueError as error:
-        assert re.search(r"lower split.folds or raise split.val|take another split.seed, fold or val", str(error))
-    else:
-        assert not refused
+    if refused:
+        with pytest.raises(ValueError, match=r"split\."):
+            assign_splits(index, params)
 
 
 def test_an_unknown_key_is_refused_by_name(tmp_path: Path) -> None:
@@ -265,10 +270,7 @@ def test_a_file_with_any_damage_is_params_or_refused(tmp_path: Path) -> None:
 
     def check(at: int, length: int, other: bytes) -> None:
         path.write_bytes(TEXT[:at] + other + TEXT[at + length :])
-        try:
-            load_params(path)
-        except ParamsError as refusal:
-            assert str(refusal).startswith(f"{path}: ")
+        load(path)
 
     noise = st.binary(max_size=20) | WORDS.map(str.encode)
     repeat(check, at=st.integers(0, len(TEXT)), length=st.integers(0, 60), other=noise)

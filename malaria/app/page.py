@@ -343,7 +343,8 @@ def draw_card(cell: Cell, row: Mapping[Any, Any]) -> None:
         if row["uncertain"]:
             _text("p", "Uncertain").classes("warning")
         if row["ood"]:
-            _text("p", f"Out of distribution, compared with training: {STATISTICS[row['ood']]}.").classes("warning")
+            text = f"Out of distribution. Compared with training cells, {STATISTICS[row['ood']]}."
+            _text("p", text).classes("warning")
         _text("p", cell.name).classes("name")
 
 

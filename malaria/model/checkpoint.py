@@ -96,8 +96,10 @@ def _put_state(trainer: Trainer, tensors: dict[str, Tensor], rest: dict[str, Any
         trainer.optimizer.state[weights[int(number)]][key] = _like(weights[int(number)], tensor)
     for name, random in _generators(trainer).items():
         random.set_state(parts["random"][name])
-    if parallel.rank() > 0:  # the state is the first process's, whose augmentation would then be drawn twice
-        trainer.random.manual_seed(trainer.params.seed + parallel.rank() + parallel.world_size() * len(trainer.history))
+    if parallel.rank() > 0:  # the states are the first process's, whose numbers would then be drawn twice
+        seed = trainer.params.seed + parallel.rank() + parallel.world_size() * len(trainer.history)
+        for random in _generators(trainer).values():
+            random.manual_seed(seed)
 
 
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -152,7 +152,7 @@ def _read_weights(path: Path, sha256: str | None) -> Weights:
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found != sha256:
-            raise UserError(f"train.weights: {path} has the sha256 {found}, and train.weights_sha256 is another")
+            raise UserError(f"train.weights: {path} has the sha256 {found}, and train.weights_sha256 is {sha256}")
         return load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
     except OSError as error:
         raise UserError(f"train.weights: {path}: {error.strerror}") from None

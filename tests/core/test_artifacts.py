@@ -26,12 +26,17 @@ def test_a_file_appears_when_it_is_complete_in_a_folder_that_is_made(tmp_path: P
 def test_a_failure_leaves_the_file_as_it_was(error: BaseException, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(type(error)), atomic_write(path) as temporary:
-        temporary.write_text("ne")
-        raise error
+    with pytest.raises(type(error)):
+        write_half(path, error)
     assert [found.read_text() for found in tmp_path.iterdir()] == ["old"]
     if isinstance(error, OSError):
         assert error.filename == (str(path) if error.errno == errno.ENOSPC else "other")
+
+
+def write_half(path: Path, error: BaseException) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text("ne")
+        raise error
 
 
 def test_a_full_disk_is_told_by_the_name_of_the_file(tmp_path: Path) -> None:

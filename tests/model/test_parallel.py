@@ -65,6 +65,7 @@ def test_processes_share_order_and_batch_norm_and_draw_their_own_augmentation(pr
         cells, others = torch.cat(one["augmented"][epoch]), torch.cat(two["augmented"][epoch])
         assert len(cells) == 32
         assert (cells == others).all(3).all(2).all(1).float().mean() < 0.5  # by chance 1/8
+    assert not torch.equal(one["dropout"], two["dropout"])
 
 
 @pytest.fixture

@@ -29,7 +29,9 @@ def main(folder: Path) -> None:
         model, metrics = fit(PLAIN, make_cells(64, 16))
         resumed = interrupt(PLAIN, Checkpoint(folder / "plain.safetensors", "key"))
         seen = {"metrics": metrics, "weights": model.state_dict(), "resumed": resumed.state_dict()}
-        torch.save(seen | watch(Checkpoint(folder / "flips.safetensors", "key")), folder / f"{parallel.rank()}.pt")
+        seen |= watch(Checkpoint(folder / "flips.safetensors", "key"))
+        seen["dropout"] = torch.rand(8)  # of torch's own generator, after a resume
+        torch.save(seen, folder / f"{parallel.rank()}.pt")
 
 
 def interrupt(params: Train, checkpoint: Checkpoint) -> torch.nn.Module:

@@ -49,7 +49,9 @@ def test_the_commands_typed_in_order_do_what_they_say(scratch: Repository) -> No
     install, synthetic, back, tests, repro, commit, epochs, diff, restore = commands("Run it")
     assert (install, tests) == ("pip install uv", "uv run pytest")
 
-    assert stages_run(scratch.run(synthetic)) == []  # it has run
+    drawn = scratch.run(synthetic)
+    assert stages_run(drawn) == ["download", "report"]  # the rest has run
+    assert "The report is at file://" in drawn
     assert "synthetic" in scratch.run("git diff params.yaml")
     scratch.run(back)
     assert scratch.run("git diff") == ""
@@ -202,8 +204,10 @@ def measured(title: str) -> pd.DataFrame:
 def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     text = page.read_text("utf-8")
     links = [page.parent / link for link in re.findall(r"\]\((?!http)([^)#]+)\)", text)]
-    code = [ROOT / path for path in re.findall(r"`((?:malaria|stages|tests|bench|docs)/[\w./-]*)`", text)]
-    assert [path for path in [*links, *code] if not path.exists()] == []
+    code = re.findall(r"`((?:malaria|stages|tests|bench|docs)/[a-z_0-9./-]*)`", text)  # NAME.py stands for others
+    tests = {path.name for path in ROOT.glob("tests/**/test_*.py")}
+    assert set(re.findall(r"`(test_\w+\.py)`", text)) <= tests
+    assert [path for path in [*links, *(ROOT / name for name in code)] if not path.exists()] == []
 
 
 def test_every_page_of_docs_is_named_in_the_readme() -> None:

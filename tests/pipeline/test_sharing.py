@@ -132,10 +132,11 @@ def test_a_missing_object_is_named_and_a_push_restores_it(
 @of_a_folder
 def test_an_experiment_goes_from_one_clone_to_another(shared: Repository, colleague: Repository) -> None:
     push, pull, _ = blocks("Experiments")
-    shared.run(push.replace("flips", "longer"))
+    shared.run("dvc exp run -n flips -S train.epochs=10 && git restore . && dvc checkout")
+    shared.run(push)
     colleague.run("uv run dvc pull")
-    listed, pulled, compared = (line.replace("flips", "longer") for line in pull.splitlines())
-    assert "longer" in colleague.run(listed)
+    listed, pulled, compared = pull.splitlines()
+    assert "flips" in colleague.run(listed)
     colleague.run(pulled)
     assert "train.epochs=10" in colleague.run(compared)
 

@@ -1,4 +1,7 @@
-"""Which modules of this repository a module imports, read from its source, also where it imports in a function."""
+"""Which modules of this repository a module imports, read from its source.
+
+With `deep` also what it imports in functions, which it may do later.
+"""
 
 import ast
 from collections.abc import Iterable
@@ -8,10 +11,11 @@ from tests.support.scratch import ROOT
 
 
 @cache
-def names_imported(module: str) -> frozenset[str]:
+def names_imported(module: str, deep: bool = True) -> frozenset[str]:
     """The dotted names that a file of the repository imports: `a.b` and `a.b.c` for `from a.b import c`."""
+    tree = ast.parse((ROOT / module).read_text("utf-8"))
     names = set()
-    for node in ast.walk(ast.parse((ROOT / module).read_text("utf-8"))):
+    for node in ast.walk(tree) if deep else tree.body:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -19,22 +23,22 @@ def names_imported(module: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def packages_imported(module: str) -> set[str]:
+def packages_imported(module: str, deep: bool = True) -> set[str]:
     """The top-level packages among them, ours and others'."""
-    return {name.partition(".")[0] for name in names_imported(module)}
+    return {name.partition(".")[0] for name in names_imported(module, deep)}
 
 
-def modules_imported(module: str) -> set[str]:
+def modules_imported(module: str, deep: bool = True) -> set[str]:
     """The files of the repository among them, without `__init__.py`."""
-    paths = {f"{name.replace('.', '/')}.py" for name in names_imported(module)}
+    paths = {f"{name.replace('.', '/')}.py" for name in names_imported(module, deep)}
     return {path for path in paths if (ROOT / path).is_file()}
 
 
-def closure(start: Iterable[str]) -> set[str]:
+def closure(start: Iterable[str], deep: bool = True) -> set[str]:
     """The modules that these import, directly or through others, and these themselves."""
     found: set[str] = set()
     new = set(start)
     while new:
         found |= new
-        new = {path for module in new for path in modules_imported(module)} - found
+        new = {path for module in new for path in modules_imported(module, deep)} - found
     return found

@@ -1,0 +1,141 @@
+"""Nothing that the project reads can run code, and what runs on GitHub may do little."""
+
+import ast
+import hashlib
+import pickle
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from malaria import load_model
+from malaria.core.errors import UserError
+from malaria.data.decode import decode
+from malaria.model.checkpoint import Checkpoint
+from malaria.model.dataset import load_cells
+from malaria.model.weights import load_pretrained
+from malaria.params import load_params
+from tests.support.models import make_model
+from tests.support.scratch import ROOT
+
+PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+CALLS = {"eval", "exec", "os.system", "os.popen", "tempfile.mktemp"}
+METHODS = {"extractall", "read_pickle", "to_pickle", "all_gather_object", "broadcast_object_list"}
+KEYWORDS = {"allow_pickle=True", "shell=True", "verify=False", "weights_only=False", "check_hash=False"}
+ALLOWED = {("bench/time_to_accuracy.py", "extractall")}  # of data/cells.zip, whose names this project wrote
+WORKFLOWS = {path.name: YAML(typ="safe", pure=True).load(path) for path in (ROOT / ".github/workflows").glob("*.yml")}
+
+
+def find_dangers(text: str) -> Iterator[str]:
+    """What in Python code may run what it reads, or trust what it should check."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [it.name for it in node.names]
+            yield from PICKLES & {name.partition(".")[0] for name in modules}
+        elif isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            keywords = {ast.unparse(word) for word in node.keywords}
+            yield from {name} & CALLS | {name.rpartition(".")[2]} & METHODS | keywords & KEYWORDS
+            if name == "torch.load" and "weights_only=True" not in keywords:
+                yield name
+            if name == "yaml.load" or (name == "YAML" and not keywords & {"typ='safe'", "typ='rt'"}):
+                yield name
+
+
+def test_no_code_reads_pickles_or_runs_what_it_reads() -> None:
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = [name for name in listed.split() if not name.startswith("tests/") and (ROOT / name).exists()]
+    found = {(name, danger) for name in files for danger in find_dangers((ROOT / name).read_text("utf-8"))}
+    assert found - ALLOWED == set()
+    assert len(files) > 50
+    dangerous = "import pickle; torch.load(p); np.load(p, allow_pickle=True); eval(t); z.extractall(); YAML().load(p)"
+    assert len(list(find_dangers(dangerous))) == 6
+    assert not list(find_dangers("model.eval(); np.load(p); torch.load(p, weights_only=True); YAML(typ='safe')"))
+
+
+class Trap:
+    """An object whose pickle, when read, makes a file."""
+
+    def __init__(self, sprung: Path) -> None:
+        self.sprung = sprung
+
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        return (Path.touch, (self.sprung,))
+
+
+def save_numpy(trap: Trap, path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.array([trap], object), allow_pickle=True)
+
+
+FORMATS: list[Callable[[Trap, Path], object]] = [
+    lambda trap, path: path.write_bytes(pickle.dumps({"weight": trap}, protocol=2)),
+    lambda trap, path: torch.save({"weight": trap}, path),
+    lambda trap, path: torch.save({"weight": trap}, path, _use_new_zipfile_serialization=False),
+    save_numpy,
+]
+
+
+def read_weights(path: Path) -> None:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    changes = {"arch": "resnet18", "weights": str(path), "weights_sha256": sha256}
+    load_pretrained(load_params(ROOT / "params.yaml").train.model_copy(update=changes))
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "model/model.safetensors": lambda path: load_model(path.parent),
+    "weights.pth": read_weights,
+    "weights.safetensors": read_weights,
+    "hub/checkpoints/resnet18-f37072fd.pth": lambda _: load_pretrained(  # where torchvision keeps what it downloaded
+        load_params(ROOT / "params.yaml").train.model_copy(update={"arch": "resnet18", "weights": "imagenet"})
+    ),
+    "cells.npy": lambda path: load_cells(path, pd.DataFrame({"label": [1]}), torch.device("cpu"), 32),
+}
+
+
+@pytest.mark.parametrize("save", FORMATS, ids=["pickle", "torch", "old torch", "numpy"])
+@pytest.mark.parametrize("name", READERS)
+def test_a_pickle_in_place_of_a_file_is_refused_and_not_run(
+    name: str, save: Callable[[Trap, Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    make_model(tmp_path / "model", "simple_cnn")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    save(Trap(tmp_path / "sprung"), tmp_path / name)
+    with pytest.raises((UserError, ValueError, AttributeError)):
+        READERS[name](tmp_path / name)
+    nothing: Any = None  # a checkpoint that cannot be read is not resumed from
+    assert Checkpoint(tmp_path / name, "key").restore(nothing) is False
+    assert not (tmp_path / "sprung").exists()
+    pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
+    assert (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("start", [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"%PDF-1.7\n", b"GIF89a", b"<svg onload='x'/>"])
+def test_an_image_in_a_format_that_is_a_program_is_not_opened(start: bytes) -> None:
+    with pytest.raises(ValueError, match="not a PNG"):
+        decode(start + bytes(100), 32, "stretch")
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_has_few_permissions_and_pinned_actions(name: str) -> None:
+    workflow, text = WORKFLOWS[name], (ROOT / ".github/workflows" / name).read_text("utf-8")
+    assert "pull_request_target" not in text
+    assert workflow["permissions"] == {"contents": "read"}
+    granted = {job: of["permissions"] for job, of in workflow["jobs"].items() if "permissions" in of}
+    assert granted in ({}, {"changes": {"contents": "read", "pull-requests": "write"}})  # for its comment
+    assert all(job["timeout-minutes"] <= 60 for job in workflow["jobs"].values())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    used = [step for step in steps if "uses" in step]
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"]) for step in used)
+    assert all(step["with"]["persist-credentials"] is False for step in used if "checkout" in step["uses"])
+    assert not any("${{" in step.get("run", "") for step in steps)  # what others write is data, not script
+    assert "secrets." not in text
+    assert text.count("github.token") == text.count("GH_TOKEN: ${{ github.token }}")
