@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import io
 import pickle
 import re
 import subprocess
@@ -17,7 +18,6 @@ from ruamel.yaml import YAML
 
 from malaria import load_model
 from malaria.core.errors import UserError
-from malaria.data.decode import decode
 from malaria.model.checkpoint import Checkpoint
 from malaria.model.dataset import load_cells
 from malaria.model.weights import load_pretrained
@@ -70,17 +70,10 @@ class Trap:
         return (Path.touch, (self.sprung,))
 
 
-def save_numpy(trap: Trap, path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, np.array([trap], object), allow_pickle=True)
-
-
-FORMATS: list[Callable[[Trap, Path], object]] = [
-    lambda trap, path: path.write_bytes(pickle.dumps({"weight": trap}, protocol=2)),
-    lambda trap, path: torch.save({"weight": trap}, path),
-    lambda trap, path: torch.save({"weight": trap}, path, _use_new_zipfile_serialization=False),
-    save_numpy,
-]
+def to_npy(trap: Trap) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([trap], object), allow_pickle=True)
+    return buffer.getvalue()
 
 
 def read_weights(path: Path) -> None:
@@ -100,28 +93,23 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("save", FORMATS, ids=["pickle", "torch", "old torch", "numpy"])
 @pytest.mark.parametrize("name", READERS)
 def test_a_pickle_in_place_of_a_file_is_refused_and_not_run(
-    name: str, save: Callable[[Trap, Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     make_model(tmp_path / "model", "simple_cnn")
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-    save(Trap(tmp_path / "sprung"), tmp_path / name)
-    with pytest.raises((UserError, ValueError, AttributeError)):
-        READERS[name](tmp_path / name)
-    nothing: Any = None  # a checkpoint that cannot be read is not resumed from
-    assert Checkpoint(tmp_path / name, "key").restore(nothing) is False
-    assert not (tmp_path / "sprung").exists()
-    pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
-    assert (tmp_path / "sprung").exists()
-
-
-@pytest.mark.parametrize("start", [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"%PDF-1.7\n", b"GIF89a", b"<svg onload='x'/>"])
-def test_an_image_in_a_format_that_is_a_program_is_not_opened(start: bytes) -> None:
-    with pytest.raises(ValueError, match="not a PNG"):
-        decode(start + bytes(100), 32, "stretch")
+    trap = Trap(tmp_path / "sprung")
+    for data in (pickle.dumps({"weight": trap}, protocol=2), to_npy(trap)):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises((UserError, ValueError)):
+            READERS[name](tmp_path / name)
+        nothing: Any = None  # a checkpoint that cannot be read is not resumed from
+        assert Checkpoint(tmp_path / name, "key").restore(nothing) is False
+    assert not trap.sprung.exists()
+    pickle.loads(data[data.index(b"\x80") :])
+    assert trap.sprung.exists()
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)

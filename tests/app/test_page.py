@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,9 +127,6 @@ class Visit:
             self.click("Download CSV")
         return pd.read_csv(download.value.path(), keep_default_na=False)
 
-    def column(self, number: int) -> list[str]:
-        return self.page.locator(f"tbody td:nth-child({number})").all_inner_texts()
-
 
 @pytest.fixture
 def visit(browser: Browser, address: str) -> Iterator[Visit]:
@@ -175,35 +171,21 @@ def test_each_cell_is_shown_and_another_threshold_changes_its_prediction(
     assert visit.problems == []
 
 
-def test_files_can_be_dropped_and_one_beside_the_field_does_not_replace_the_page(
-    visit: Visit, cells: list[File]
-) -> None:
-    drag = """([type, where, text]) => {
-        window.data ??= new DataTransfer();
-        if (!data.items.length)
-            data.items.add(new File([Uint8Array.from(atob(text), it => it.charCodeAt(0))], "dropped.png"));
-        const event = new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true});
-        return document.querySelector(where).dispatchEvent(event);
-    }"""
-    text = base64.b64encode(cells[0]["buffer"]).decode()
-    assert visit.page.evaluate(drag, ["drop", "h1", text]) is False  # the browser's own handling is prevented
-    visit.page.evaluate(drag, ["dragover", ".upload", text])
-    visit.page.locator(".q-uploader__dnd").wait_for()
-    visit.page.evaluate(drag, ["drop", ".q-uploader__dnd", text])
-    visit.wait_for("1 cell: ")
-    assert visit.column(1) == ["dropped.png"]
+def test_a_file_dropped_beside_the_field_does_not_replace_the_page(visit: Visit) -> None:
+    drop = """document.querySelector("h1").dispatchEvent(
+        new DragEvent("drop", {dataTransfer: new DataTransfer(), bubbles: true, cancelable: true}))"""
+    assert visit.page.evaluate(drop) is False  # the browser's own handling is prevented
 
 
 def test_the_table_is_sorted_by_a_click_or_a_key(visit: Visit, cells: list[File]) -> None:
     visit.upload(cells, "12 cells: ")
     head = visit.page.get_by_role("button", name="Probability")
-    head.click()
-    visit.page.locator("th[aria-sort=ascending]").wait_for()
-    assert visit.column(2) == sorted(visit.column(2))
-    head.press("Enter")
-    visit.page.locator("th[aria-sort=descending]").wait_for()
-    assert visit.column(2) == sorted(visit.column(2), reverse=True)
-    assert len({*visit.column(2)}) > 6
+    for act, order in ((head.click, "ascending"), (lambda: head.press("Enter"), "descending")):
+        act()
+        visit.page.locator(f"th[aria-sort={order}]").wait_for()
+        column = visit.page.locator("tbody td:nth-child(2)").all_inner_texts()
+        assert column == sorted(column, reverse=order == "descending")
+    assert len({*column}) > 6
 
 
 def test_synthetic_cells_are_new_each_time_and_seen_in_their_tab_alone(visit: Visit, address: str) -> None:
@@ -226,29 +208,17 @@ def test_synthetic_cells_are_new_each_time_and_seen_in_their_tab_alone(visit: Vi
     assert visit.problems == []
 
 
-def bomb(side: int = 30_000) -> bytes:
-    """A PNG of 900 million black pixels, a bit each, in 110 kB."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-    header = chunk(b"IHDR", side.to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0]))
-    pixels = chunk(b"IDAT", zlib.compress(bytes(side * (1 + side // 8)), 9))
-    return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
-
-
 def test_unreadable_files_are_named_as_text_and_the_others_predicted(visit: Visit, cells: list[File]) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (90, 90, 3)).astype(np.uint8)
     contents = {
         "<img src=x onerror=alert(1)>.png": b"a letter, not an image",
         "big.png": bytes(10_100_000),
-        "bomb.png": bomb(),
         "empty.png": b"",
         "<b>noise.png": encode_png(noise),
     }
     files = [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in contents.items()]
     visit.upload(files[:2] + cells[:2] + files[2:], "3 cells: ")
-    for name, line in zip(contents, sorted(visit.alerts(4)), strict=False):
+    for name, line in zip(contents, sorted(visit.alerts(3)), strict=False):
         assert line.startswith(f"{name}: ")
     assert "Out of distribution" in visit.page.locator(".cells li", has_text="<b>noise.png").inner_text()
     assert visit.page.locator("[role=alert] img, .cells p b, td b").count() == 0
@@ -284,7 +254,6 @@ def test_it_fits_a_phone_and_follows_the_systems_theme(
     ground = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(part) for part in ground.strip("rgb()").split(","))
     assert brightness > 600 if scheme == "light" else brightness < 150
-    assert visit.page.evaluate("document.documentElement.lang") == "en-GB"
     assert visit.problems == []
     visit.context.close()
 
@@ -318,27 +287,20 @@ def test_other_sites_reach_neither_the_page_nor_its_websocket(address: str) -> N
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_it_quietly_and_open_addresses_are_warned_of(model: Path, browser: Browser) -> None:
-    with serve(model, "--host", "0.0.0.0") as (server, address):
-        visit = Visit(browser, address)
-        server.send_signal(signal.SIGINT)
-        output, errors = server.communicate(timeout=20)
-        visit.context.close()
-    assert server.returncode == 0
-    (line,) = errors.splitlines()
-    assert "0.0.0.0" in line
-    assert output.strip() == ""
-
-
-@pytest.mark.slow
-def test_an_onnx_model_is_served_without_saliency_maps(
+def test_an_onnx_model_is_served_without_saliency_maps_until_ctrl_c(
     browser: Browser, model: Path, classifier: Classifier, cells: list[File], tmp_path: Path
 ) -> None:
     main(["export", "--model", str(model), "--onnx", str(tmp_path / "model.onnx")])
-    with serve(tmp_path / "model.onnx") as (_, address):
+    with serve(tmp_path / "model.onnx", "--host", "0.0.0.0") as (server, address):
         visit = Visit(browser, address)
         visit.upload(cells[:2], "2 cells: ")
         assert visit.page.locator(".cells img").count() == 2
         assert "no saliency maps" in visit.text()
         check(visit.download(), classifier, cells[:2])
+        server.send_signal(signal.SIGINT)
+        output, errors = server.communicate(timeout=20)
         visit.context.close()
+    assert server.returncode == 0
+    (warning,) = errors.splitlines()
+    assert "0.0.0.0" in warning
+    assert output.strip() == ""

@@ -81,6 +81,7 @@ def test_in_8_bits_it_is_smaller_predicts_nearly_the_same_and_reports_nothing_ho
     assert not np.array_equal(full.score(pixels)[0], small.score(pixels)[0])
 
 
+@pytest.mark.slow
 def test_without_the_cells_8_bits_are_refused_and_synthetic_ones_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

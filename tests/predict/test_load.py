@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,30 +24,10 @@ def folder(tmp_path: Path) -> Path:
     return make_model(tmp_path / "model")
 
 
-def rewrite_header(change: Callable[[dict[str, Any]], object]) -> Damage:
-    """Change the header of a safetensors file, and leave the tensors as they are."""
-
-    def damage(path: Path) -> None:
-        data = path.read_bytes()
-        end = 8 + struct.unpack("<Q", data[:8])[0]
-        header = json.loads(data[8:end])
-        change(header)
-        text = json.dumps(header).encode()
-        path.write_bytes(struct.pack("<Q", len(text)) + text + data[end:])
-
-    return damage
-
-
-def change_config(**changes: Any) -> Damage:
-    def change(header: dict[str, Any]) -> None:
-        known = json.loads(header["__metadata__"]["config"])
-        header["__metadata__"]["config"] = json.dumps(known | changes)
-
-    return rewrite_header(change)
-
-
-def change_tensor(**changes: Any) -> Damage:
-    return rewrite_header(lambda header: header[next(key for key in header if key != "__metadata__")].update(changes))
+def save_again(**changes: Any) -> Damage:
+    """Write the weights again with another config in the header; without any if nothing is changed."""
+    metadata = {"config": json.dumps(config("small_resnet").model_dump() | changes)} if changes else {}
+    return lambda path: save_file(load_file(path), path, metadata)
 
 
 def poison(path: Path) -> None:
@@ -57,27 +36,16 @@ def poison(path: Path) -> None:
     save_file(weights, path, {"config": config("small_resnet").model_dump_json()})
 
 
-def flip_a_bit(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[100] ^= 1 << 7
-    path.write_bytes(data)
-
-
 DAMAGES: dict[str, Damage] = {
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-9000]),
     "empty": lambda path: path.write_bytes(b""),
-    "random bytes": lambda path: path.write_bytes(np.random.default_rng(0).bytes(9000)),
-    "a flipped bit in the header": flip_a_bit,
     "a header of 2^60 bytes": lambda path: path.write_bytes(struct.pack("<Q", 1 << 60) + b"{}"),
-    "a tensor beyond the end": change_tensor(data_offsets=[0, 10**12]),
-    "a shape that does not fit the bytes": change_tensor(shape=[10**6]),
-    "no config": rewrite_header(lambda header: header.pop("__metadata__")),
-    "an unknown architecture": change_config(arch="vit_huge"),
-    "another architecture": change_config(arch="simple_cnn"),
-    "a million pixels a side": change_config(size=10**6),
+    "no config": save_again(),
+    "an unknown architecture": save_again(arch="vit_huge"),
+    "another architecture": save_again(arch="simple_cnn"),
+    "a million pixels a side": save_again(size=10**6),
     "NaN": poison,
     "a pickle": lambda path: torch.save({"weights": torch.zeros(3)}, path),
-    "tensors of something else": lambda path: save_file({"weights": torch.zeros(3)}, path),
     "absent": Path.unlink,
 }
 

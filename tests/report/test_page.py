@@ -1,5 +1,4 @@
 import base64
-import io
 import re
 from pathlib import Path
 from typing import Any
@@ -7,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from malaria.evaluation.metrics import compute_metrics
 from malaria.evaluation.predictions import evaluate_splits, find_label_errors, find_mistakes
@@ -55,14 +53,11 @@ def test_the_page_loads_nothing(page: str) -> None:
     assert not re.search(r"<script|https?://", page)
 
 
-def test_every_image_decodes_and_has_a_description(page: str) -> None:
-    images = re.findall(r'<img src="data:image/(png|svg\+xml);base64,([^"]+)" alt="([^"]+)"', page)
+def test_every_image_has_data_and_a_description(page: str) -> None:
+    images = re.findall(r'<img src="data:image/(png|svg\+xml);base64,([^"]+)" alt="[^"]+"', page)
     assert len(images) == page.count("<img")
-    for kind, data, _ in images:
-        if kind == "png":
-            Image.open(io.BytesIO(base64.b64decode(data))).load()
-        else:
-            assert b"<svg" in base64.b64decode(data)
+    starts = {"png": b"\x89PNG", "svg+xml": b"<?xml"}
+    assert all(base64.b64decode(data).startswith(starts[kind]) for kind, data in images)
 
 
 def test_each_section_has_one_link(page: str) -> None:
@@ -81,15 +76,9 @@ def test_every_metric_is_on_the_page_with_its_interval(page: str, predictions: p
         assert interval(test, name) in row[0]
 
 
-def test_counts_are_shown_as_integers(page: str, predictions: pd.DataFrame) -> None:
-    missed = len(find_mistakes(predictions, 0.5)["False negatives"])
-    assert missed
-    assert f"<h3>False negatives: {missed}</h3>" in page
-    assert f"found, {missed} missed" in page
-
-
-def test_mistakes_and_suspected_label_errors_are_shown(page: str, predictions: pd.DataFrame) -> None:
-    for mistakes in find_mistakes(predictions, 0.5).values():
+def test_mistakes_and_suspected_label_errors_are_counted_and_shown(page: str, predictions: pd.DataFrame) -> None:
+    for kind, mistakes in find_mistakes(predictions, 0.5).items():
+        assert f"<h3>{kind}: {len(mistakes)}</h3>" in page
         assert Path(mistakes.name.iloc[0]).name in page
     errors = find_label_errors(predictions[predictions.split == "test"], 0.05)
     assert len(errors)
@@ -157,13 +146,13 @@ def test_only_measured_architectures_have_a_cost() -> None:
 
 
 def test_numbers_are_rounded_and_undefined_ones_are_na() -> None:
-    assert (percent(0.96454), percent(0.96454, 2), percent(None), percent(np.nan)) == (
+    assert [percent(0.96454), percent(0.96454, 2), percent(None), percent(np.nan)] == [
         "96.5 %",
         "96.45 %",
         "n/a",
         "n/a",
-    )
-    assert (number(0.99219), number(0.5, 1), number(None)) == ("0.9922", "0.5", "n/a")
+    ]
+    assert [number(0.99219), number(0.5, 1), number(None)] == ["0.9922", "0.5", "n/a"]
     assert interval({"accuracy_low": 0.951, "accuracy_high": 0.97}, "accuracy") == "95.1 to 97.0 %"
     assert interval({"mcc_low": 0.9, "mcc_high": 0.95}, "mcc") == "0.9000 to 0.9500"
     assert interval({"mcc_low": None, "mcc_high": None}, "mcc") == "no interval"
