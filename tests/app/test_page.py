@@ -241,6 +241,7 @@ def test_the_server_has_limits_of_its_own(visit: Visit, cells: list[File]) -> No
     visit.page.locator(".cells").wait_for(state="hidden")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_follows_the_systems_theme(
     browser: Browser, address: str, cells: list[File], scheme: str

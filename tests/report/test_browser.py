@@ -35,6 +35,7 @@ def open_page(browser: Browser, path: Path, viewport: dict[str, int], scheme: st
     return page, problems
 
 
+@pytest.mark.slow
 def test_it_fits_any_screen_in_both_themes(browser: Browser, page_file: Path) -> None:
     brightness, charts = {}, {}
     for viewport in (DESKTOP, PHONE):
