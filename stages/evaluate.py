@@ -24,7 +24,7 @@ from torch import nn
 
 from malaria.core.artifacts import write_array, write_csv, write_json
 from malaria.data.index import read_index
-from malaria.evaluation import calibration, examples
+from malaria.evaluation import examples, thresholds
 from malaria.evaluation.grad_cam import find_peak, saliency_maps
 from malaria.evaluation.model_card import ModelCard, count_macs
 from malaria.evaluation.ood import compare_with_training
@@ -80,15 +80,15 @@ def predict(network: nn.Module, config: ModelConfig, split: pd.DataFrame, cells:
 
 def choose_on_val(val: pd.DataFrame, facts: dict[str, Any], params: Evaluate) -> ModelCard:
     """The model card: threshold, margin and OOD limit are chosen on val."""
-    points = calibration.choose_thresholds(val)
+    points = thresholds.choose_thresholds(val)
     return ModelCard(
         **facts,
         operating_point=params.threshold,
-        threshold=calibration.pick_threshold(points, params.threshold),
+        threshold=thresholds.pick_threshold(points, params.threshold),
         operating_points=points,
         abstain=params.abstain,
-        val_logit_quantiles=calibration.logit_quantiles(val),
-        ood_limit=calibration.ood_limit(val, params.ood),
+        val_logit_quantiles=thresholds.logit_quantiles(val),
+        ood_limit=thresholds.ood_limit(val, params.ood),
     )
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.neighbors import NearestNeighbors
 
 from malaria.data.decode import Hashes, Pixels
 
@@ -82,6 +81,8 @@ def find_near(bits: Bits) -> tuple[Pairs, npt.NDArray[np.int64]]:
 
     Of bits, the squared Euclidean distance is the number that differ. Compares all pairs: 5 s for NIH's cells.
     """
+    from sklearn.neighbors import NearestNeighbors  # takes a second, and preprocess needs only `find_copies`
+
     search = NearestNeighbors(radius=(LIMIT + 0.5) ** 0.5, algorithm="brute").fit(bits)
     distances, others = search.radius_neighbors(bits)
     first = np.repeat(np.arange(len(bits)), [len(found) for found in others])

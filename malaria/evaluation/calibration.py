@@ -1,12 +1,8 @@
-"""Calibrated probabilities, and the thresholds and margins that are chosen on val and frozen for test."""
+"""Calibrated probabilities, operating points, and when a prediction is uncertain; imported by all that predicts."""
 
 import numpy as np
-import pandas as pd
-from scipy.optimize import minimize_scalar
 
-from malaria.core.errors import UserError
-from malaria.evaluation.metrics import Array, roc_points
-from malaria.params import OperatingPoint
+from malaria.evaluation.metrics import Array
 
 DEFAULT = 0.5
 GOALS = {  # what an operating point must reach on val; of the thresholds that do, the best in the other metric is taken
@@ -15,7 +11,6 @@ GOALS = {  # what an operating point must reach on val; of the thresholds that d
     "sensitivity_95": ("sensitivity", 0.95),
     "sensitivity_98": ("sensitivity", 0.98),
 }
-QUANTILES = np.linspace(0, 1, 401)  # of val's calibrated logits, that model.json keeps
 
 
 def sigmoid(logits: Array) -> Array:
@@ -36,58 +31,7 @@ def certainty(probabilities: Array, threshold: float) -> Array:
     return distance
 
 
-def fit_temperature(labels: Array, logits: Array) -> float:
-    """The divisor of the logits, 0.05 to 20, that maximises the likelihood (Guo et al., ICML 2017)."""
-    sign = 1 - 2 * np.asarray(labels)
-    best = minimize_scalar(
-        lambda log_t: np.logaddexp(0, sign * logits / np.exp(log_t)).mean(), bounds=np.log([0.05, 20]), method="bounded"
-    )
-    return float(np.exp(best.x))
-
-
-def choose_thresholds(val: pd.DataFrame) -> dict[str, float | None]:
-    """The threshold of each operating point; None where val lacks a class, or no threshold reaches the goal.
-
-    Of thresholds that are equal in both metrics it is the highest.
-    """
-    curve = roc_points(val, drop=False).iloc[1:]  # at the first every prediction is negative
-    rates = curve.assign(sensitivity=curve.true_positive_rate, specificity=1 - curve.false_positive_rate)
-    return {"default": DEFAULT} | {name: _best(rates, *goal) for name, goal in GOALS.items()}
-
-
-def _best(rates: pd.DataFrame, metric: str, goal: float) -> float | None:
-    other = "sensitivity" if metric == "specificity" else "specificity"
-    reached = rates[(rates[metric] >= goal) & (rates[other] > 0)]
-    if reached.empty:
-        return None
-    return float(reached.sort_values([other, "threshold"]).threshold.iloc[-1])
-
-
-def pick_threshold(points: dict[str, float | None], name: OperatingPoint) -> float:
-    """The threshold of an operating point.
-
-    Raises:
-        UserError: val could not choose it.
-    """
-    threshold = points[name]
-    if threshold is None:
-        able = ", ".join(point for point, value in points.items() if value is not None)
-        raise UserError(f"evaluate.threshold: no threshold reaches {name} on val; these are reached: {able}")
-    return threshold
-
-
-def logit_quantiles(val: pd.DataFrame) -> list[float]:
-    """The QUANTILES of val's calibrated logits."""
-    quantiles: list[float] = np.quantile(to_logits(val.probability.to_numpy()), QUANTILES).round(4).tolist()
-    return quantiles
-
-
 def uncertainty_margin(quantiles: list[float], threshold: float, share: float) -> float:
     """The certainty below which a prediction is uncertain, so that a share of val's are at this threshold."""
     distance = np.abs(np.asarray(quantiles) - to_logits(threshold))
     return float(np.quantile(distance, share))
-
-
-def ood_limit(val: pd.DataFrame, share: float) -> float:
-    """The OOD score above which a cell is out of distribution, so that a share of val's are."""
-    return float(val.ood_score.quantile(1 - share).round(6))

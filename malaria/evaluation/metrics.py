@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 Array = npt.NDArray[Any]
 
@@ -78,7 +77,7 @@ def calibration_metrics(cells: pd.DataFrame, weights: Array | None = None) -> pd
     weights = _one_each(cells) if weights is None else weights
     label, probability = cells.label.to_numpy(), cells.probability.to_numpy()
     total = weights.sum(1)
-    gaps = weights @ (np.eye(BINS)[_bins(probability)] * (probability - label)[:, None])  # (R, BINS), cells' worth
+    gaps = weights @ (np.eye(BINS)[bin_of(probability)] * (probability - label)[:, None])  # (R, BINS), cells' worth
     return pd.DataFrame(
         {"brier": ratio(weights @ (probability - label) ** 2, total), "ece": ratio(np.abs(gaps).sum(1), total)}
     )
@@ -103,38 +102,7 @@ def _one_each(cells: pd.DataFrame) -> Array:
     return np.ones((1, len(cells)))
 
 
-def reliability_points(cells: pd.DataFrame) -> pd.DataFrame:
-    """Calibration, a row a bin that has cells: predicted (mean probability), observed (share of positives), cells."""
-    groups = cells.groupby(_bins(cells.probability.to_numpy()))
-    points = groups.agg(predicted=("probability", "mean"), observed=("label", "mean"), cells=("label", "size"))
-    return points.reset_index(drop=True)
-
-
-def _bins(probability: Array) -> Array:
-    """In which of BINS each probability falls, 1 into the last."""
+def bin_of(probability: Array) -> Array:
+    """The number of the bin, of BINS, that each probability falls into; 1 falls into the last."""
     bins: Array = np.minimum((probability * BINS).astype(int), BINS - 1)
     return bins
-
-
-def roc_points(cells: pd.DataFrame, drop: bool = True) -> pd.DataFrame:
-    """The ROC curve: false_positive_rate, true_positive_rate, threshold; empty without cells of both classes.
-
-    It begins where every prediction is negative. With `drop` only its corners are kept.
-    """
-    if cells.label.nunique() < 2:
-        return pd.DataFrame({"false_positive_rate": [], "true_positive_rate": [], "threshold": []})
-    false, true, threshold = roc_curve(cells.label, cells.probability, drop_intermediate=drop)
-    threshold[0] = 1  # scikit-learn has infinity here, which JSON has not
-    return pd.DataFrame({"false_positive_rate": false, "true_positive_rate": true, "threshold": threshold})
-
-
-def pr_points(cells: pd.DataFrame, most: int = 500) -> pd.DataFrame:
-    """The precision-recall curve: recall, precision, threshold; at most so many points, both ends among them.
-
-    Empty without cells of both classes.
-    """
-    if cells.label.nunique() < 2:
-        return pd.DataFrame({"recall": [], "precision": [], "threshold": []})
-    precision, recall, threshold = precision_recall_curve(cells.label, cells.probability)
-    points = pd.DataFrame({"recall": recall, "precision": precision, "threshold": np.append(threshold, 1)})
-    return points.iloc[np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))]

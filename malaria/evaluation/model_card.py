@@ -3,7 +3,6 @@
 import torch
 from pydantic import ValidationError
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from malaria.evaluation.calibration import uncertainty_margin
 from malaria.evaluation.ood import ReferenceQuantiles
@@ -51,6 +50,8 @@ def read_card(data: str | bytes) -> ModelCard:
 
 def count_macs(model: nn.Module, size: int) -> int:
     """Multiply-accumulate operations in the convolutions and linear layers of a forward pass of one cell."""
+    from torch.utils.flop_counter import FlopCounterMode  # brings torch's compiler, which prediction does without
+
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.eval()(torch.zeros(1, 3, size, size))
     return int(counter.get_total_flops()) // 2

@@ -7,7 +7,7 @@ import pandas as pd
 
 from malaria.core.errors import UserError
 from malaria.evaluation.bootstrap import resample, with_intervals
-from malaria.evaluation.calibration import certainty, fit_temperature, sigmoid
+from malaria.evaluation.calibration import certainty, sigmoid
 from malaria.evaluation.metrics import (
     Array,
     calibration_metrics,
@@ -15,6 +15,7 @@ from malaria.evaluation.metrics import (
     compute_metrics,
     confusion_counts,
 )
+from malaria.evaluation.thresholds import fit_temperature
 
 DIGITS = 5  # of metrics and tables in Git
 HEADLINE = ("sensitivity", "specificity", "roc_auc", "mcc", "ece")  # of metrics.json, after accuracy and its interval

@@ -8,14 +8,8 @@ import pandas as pd
 from malaria.data.index import CLASSES
 from malaria.evaluation.bootstrap import resample, with_intervals
 from malaria.evaluation.calibration import certainty
-from malaria.evaluation.metrics import (
-    classification_metrics,
-    confusion_counts,
-    pr_points,
-    ratio,
-    reliability_points,
-    roc_points,
-)
+from malaria.evaluation.curves import pr_points, reliability_points, roc_points
+from malaria.evaluation.metrics import classification_metrics, confusion_counts, ratio
 from malaria.evaluation.predictions import DIGITS, find_label_errors, uncalibrate
 
 PREVALENCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 import pandas as pd
-from scipy.stats import binomtest
 
 from malaria.core.errors import UserError
 from malaria.data.index import CLASSES
@@ -15,6 +14,7 @@ CAVEAT = (
     "The share is of the given crops, and no parasitemia, since it is not known which cells were cropped.\n"
     "Its interval (Wilson, 95 %) is of sampling cells; the model's own error is not in it."
 )
+Z = 1.959964  # the 97.5 % quantile of the normal distribution
 _COUNTS = ["cells", "parasitized", "uncertain", "ood"]
 
 Grouping = Callable[[str], str]  # from the name of an image to its group
@@ -71,8 +71,16 @@ class Tally:
         rows = []
         for group, counts in sorted(self._counts.items()):
             row = dict(zip(_COUNTS, counts, strict=True))
-            low, high = binomtest(row["parasitized"], row["cells"]).proportion_ci(method="wilson")
-            shares = {"share": row["parasitized"] / row["cells"], "low": float(low), "high": float(high)}
+            low, high = wilson_interval(row["parasitized"], row["cells"])
+            shares = {"share": row["parasitized"] / row["cells"], "low": low, "high": high}
             rows.append({"group": group, **{name: row.pop(name) for name in _COUNTS[:2]}, **shares, **row})
         columns = ["group", *_COUNTS[:2], "share", "low", "high", *_COUNTS[2:]]
         return pd.DataFrame(rows, columns=columns)
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a binomial proportion (Wilson 1927)."""
+    share, spread = successes / trials, Z**2 / trials
+    middle = share + spread / 2
+    half = (share * (1 - share) * spread + spread**2 / 4) ** 0.5
+    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))

@@ -6,7 +6,7 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from malaria.evaluation.metrics import compute_metrics, confusion_counts, pr_points, reliability_points, roc_points
+from malaria.evaluation.metrics import compute_metrics, confusion_counts
 from tests.support.tables import random_predictions, table
 
 # Ten cells of three patients: of five parasitized four are positive at 0.5, of five uninfected two
@@ -87,20 +87,3 @@ def test_probabilities_of_exactly_0_and_1_have_all_metrics() -> None:
     zero = ["brier", "ece", "healthy_false_positive_rate"]
     assert (perfect.drop(zero) == 1).all()
     assert (perfect[zero] == 0).all()
-
-
-def test_reliability_compares_predicted_and_observed_shares_by_bin() -> None:
-    points = reliability_points(table([0, 0, 1, 1, 1], [0.01, 0.03, 0.05, 0.97, 1.0]))
-    assert points.to_numpy().tolist() == [pytest.approx([0.03, 1 / 3, 3]), pytest.approx([0.985, 1, 2])]
-    assert compute_metrics(table([1, 0], [0.5, 0.5]), 0.5).ece.iloc[0] == 0  # errors of one bin cancel out
-
-
-def test_curves_begin_and_end_in_their_corners_and_one_class_has_none() -> None:
-    roc, pr, thinned = roc_points(CELLS), pr_points(CELLS), pr_points(random_predictions(n=2500), most=100)
-    assert roc.iloc[[0, -1], :2].to_numpy().tolist() == [[0, 0], [1, 1]]
-    assert np.isfinite(roc.to_numpy()).all()
-    assert pr.recall.iloc[[0, -1]].tolist() == thinned.recall.iloc[[0, -1]].tolist() == [1, 0]
-    assert len(thinned) == 100
-    one = table([1, 1], [0.2, 0.8])
-    assert roc_points(one).empty
-    assert pr_points(one).empty

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from malaria.evaluation.calibration import choose_thresholds
 from malaria.evaluation.tables import (
     PREVALENCES,
     predictive_values,
@@ -15,6 +14,7 @@ from malaria.evaluation.tables import (
     tabulate_patients,
     tabulate_prevalence,
 )
+from malaria.evaluation.thresholds import choose_thresholds
 from tests.support.tables import predictions, random_predictions, table
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from malaria.core.workers import count_cores
-from malaria.model.hardware import count_threads, describe_device, prepare
+from malaria.model.hardware import count_threads, describe_device, pick_precision, prepare
 
 CORES = count_cores()
 
@@ -50,3 +50,14 @@ def test_memory_that_is_freed_is_kept_for_the_next_step() -> None:
         torch.ones(2**24)
     fetched = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
     assert fetched < 20 * 16384 / 2  # its pages each time would be all of this; kept, it takes a few to settle
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"), [({}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16")]
+)
+def test_auto_is_bf16_where_the_processor_has_it(
+    able: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert pick_precision("auto", torch.device("cpu")) == expected
+    assert pick_precision("fp32", torch.device("cpu")) == "fp32"

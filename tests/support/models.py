@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from malaria.core.artifacts import write_json
-from malaria.evaluation.calibration import QUANTILES
 from malaria.evaluation.model_card import ModelCard
 from malaria.evaluation.ood import STATISTICS
+from malaria.evaluation.thresholds import QUANTILES
 from malaria.model.dataset import Cells
 from malaria.model.trainer import Metrics, Storage, train_epochs
 from malaria.model.weights import ModelConfig, build_from_config, make_config, save_model

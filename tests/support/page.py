@@ -8,10 +8,10 @@ import pandas as pd
 
 from malaria.data.sources.nih import make_index
 from malaria.data.splits import assign_splits, summarise_split
-from malaria.evaluation.calibration import choose_thresholds
 from malaria.evaluation.examples import choose_examples
 from malaria.evaluation.predictions import evaluate_splits, tabulate_predictions
 from malaria.evaluation.tables import tabulate
+from malaria.evaluation.thresholds import choose_thresholds
 from malaria.params import Split, load_params
 from malaria.report import page
 from malaria.report.pictures import embed, tile
