@@ -110,17 +110,15 @@ for n in range(10**6):
 
 @pytest.mark.slow
 def test_a_checkpoint_is_complete_whenever_its_writing_is_killed(tmp_path: Path) -> None:
-    path, dice, midway = tmp_path / "state.safetensors", random.Random(0), 0
-    for _ in range(6):
+    path = tmp_path / "state.safetensors"
+    temporary = path.with_name("state.safetensors.tmp")
+    for _ in range(3):
         path.unlink(missing_ok=True)
         with subprocess.Popen([sys.executable, "-c", SAVING, str(path)]) as saving:
-            wait_for(path.exists)
-            time.sleep(dice.random() / 5)
+            wait_for(lambda: path.exists() and temporary.exists())
             saving.kill()
-        midway += path.with_name("state.safetensors.tmp").exists()
         with safe_open(path, "pt") as file:
             assert (file.get_tensor("weights") == float(file.metadata()["n"])).all()
-    assert midway > 0  # or none of the kills came while it wrote
 
 
 @pytest.mark.exhaustive
