@@ -79,7 +79,8 @@ def _hash(pixels: Pixels) -> Bits:
 def find_near(bits: Bits) -> tuple[Pairs, npt.NDArray[np.int64]]:
     """The pairs of hashes that differ in LIMIT bits or fewer, and in how many they differ.
 
-    Of bits, the squared Euclidean distance is the number that differ. Compares all pairs: 5 s for NIH's cells.
+    Of bits, the squared Euclidean distance is the number that differ. Compares all pairs, which takes some 15 s for
+    NIH's cells on two cores.
     """
     from sklearn.neighbors import NearestNeighbors  # takes a second, and preprocess needs only `find_copies`
 
