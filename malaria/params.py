@@ -31,11 +31,16 @@ def _a_module_in(folder: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+NOTHING = "inputs/none"  # of download.path and train.init: DVC wants a dependency to exist
+
+PathName = Annotated[str, Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Arch = Annotated[str, _a_module_in("architectures")]
 Source = Annotated[str, _a_module_in("data/sources")]
 Fit = Literal["stretch", "pad"]
+Mask = Literal["auto", "none"]
+Unsegmented = Literal["drop", "keep"]
 Color = Literal["balance", "keep"]
 Augment = Literal["none", "flips", "color", "full", "robust", "randaugment", "mixup", "cutmix"]
 Precision = Literal["fp32", "bf16"]
@@ -77,8 +82,18 @@ class Download(Section):
     """Where the images come from."""
 
     source: Source
-    sha256: Sha256
+    path: PathName
+    classes: list[Annotated[str, Field(min_length=1)]] = Field(min_length=2, max_length=2)
+    sha256: Sha256 | None
     synthetic: Synthetic
+
+    @model_validator(mode="after")
+    def _own_cells_are_named(self) -> Self:
+        if self.source == "own" and self.path == NOTHING:
+            raise ValueError("download.path must name your cells where download.source=own: a folder, or a CSV file")
+        if self.classes[0] == self.classes[1]:
+            raise ValueError(f"download.classes must be two names; both are {self.classes[0]}")
+        return self
 
 
 class Split(Section):
@@ -104,14 +119,16 @@ class Preprocess(Section):
 
     size: int = Field(ge=32, le=512)
     fit: Fit
+    mask: Mask
+    unsegmented: Unsegmented
 
 
 class Train(Section):
     """The model and its training."""
 
     arch: Arch
-    weights: Annotated[str, Field(min_length=1)] | None
-    weights_sha256: Sha256 | None
+    init: PathName
+    weights: Literal["imagenet"] | None
     freeze: int = Field(ge=0)
     color: Color
     augment: Augment
@@ -127,8 +144,8 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _freeze_fits(self) -> Self:
-        if self.freeze and self.weights is None:
-            raise ValueError("train.freeze is of pretrained networks: take train.freeze=0, or set train.weights")
+        if self.freeze and self.weights is None and self.init == NOTHING:
+            raise ValueError("train.freeze is of pretrained networks: take train.freeze=0, or set train.init")
         if self.freeze >= self.epochs:
             raise ValueError(
                 f"train.freeze={self.freeze} leaves none of train.epochs={self.epochs} for the whole network"
@@ -136,12 +153,9 @@ class Train(Section):
         return self
 
     @model_validator(mode="after")
-    def _weights_file_has_a_hash(self) -> Self:
-        if (self.weights not in (None, "imagenet")) != (self.weights_sha256 is not None):
-            raise ValueError(
-                f"train.weights_sha256 must be the sha256 of the file train.weights={self.weights}, as `sha256sum` "
-                "prints it, and null where there is no file"
-            )
+    def _one_start(self) -> Self:
+        if self.weights is not None and self.init != NOTHING:
+            raise ValueError(f"train.weights={self.weights} and train.init={self.init} are two starts: take one")
         return self
 
 
