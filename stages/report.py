@@ -58,7 +58,7 @@ def collect(
         "tables": {name: table.to_dict("records") for name, table in tables.items()},
         "charts": page.draw_charts(metrics["test"], tables, history, sanity),
         "sanity": sanity.median().to_dict() | {"cells": len(sanity)},
-        "galleries": page.make_galleries(shown, np.load("data/examples/saliency.npy"), ARCHIVE, card["fit"]),
+        "galleries": page.make_galleries(shown, np.load("data/examples/saliency.npy"), ARCHIVE, params.preprocess),
         "augmented": embed(tile(np.load("data/examples/augmented.npy"))),
         "label_errors": page.show_cells(tables["label_errors"].head(page.MAX_LABEL_ERRORS), ARCHIVE),
     }

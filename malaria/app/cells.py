@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from malaria.data.decode import read_image, to_rgb, to_square
+from malaria.data.decode import read_image, to_rgb
 from malaria.evaluation.metrics import Array
 from malaria.predict.classifier import Classifier
 from malaria.report.pictures import embed, overlay, shrink
+from malaria.smear.crops import decode
 
 LARGE = 512  # px a side, kept of a picture until its saliency map is laid over it
 
@@ -26,12 +27,11 @@ class Cell:
 
 def predict_named(classifier: Classifier, named: Sequence[tuple[str, bytes]]) -> tuple[list[Cell], list[str]]:
     """The cells of image files, (name, content) each, and a line for each file that cannot be read."""
-    names, images, squares, broken = [], [], [], []
+    how, names, images, squares, broken = classifier.card.preprocess, [], [], [], []
     for name, data in named:
         try:
-            image = read_image(data)
-            squares.append(to_square(image, classifier.card.size, classifier.card.fit))
-            image = to_rgb(image)
+            squares.append(decode(data, how))
+            image = to_rgb(read_image(data))
             image.thumbnail((LARGE, LARGE))
             images.append(image)
             names.append(name)
@@ -44,6 +44,6 @@ def predict_named(classifier: Classifier, named: Sequence[tuple[str, bytes]]) ->
     maps: list[str | None] = [None] * len(names)
     if classifier.explain:
         pairs = zip(images, classifier.explain(cells), strict=True)
-        maps = [embed(overlay(image, saliency, classifier.card.fit)) for image, saliency in pairs]
+        maps = [embed(overlay(image, saliency, how)) for image, saliency in pairs]
     pictures = [embed(shrink(image)) for image in images]
     return list(map(Cell, names, probability, scores, pictures, maps)), broken

@@ -18,7 +18,7 @@ import torch
 
 from malaria.cli._options import add_model
 from malaria.core.errors import UserError
-from malaria.data.decode import Pixels, decode
+from malaria.data.decode import Pixels
 from malaria.data.index import CLASSES, read_index
 from malaria.data.sources.synthetic import draw_cells
 from malaria.evaluation.metrics import Array
@@ -26,6 +26,7 @@ from malaria.evaluation.model_card import ModelCard
 from malaria.model.dataset import CellFile
 from malaria.model.hardware import prepare
 from malaria.predict.load import as_classifier, load_model, load_scorer
+from malaria.smear.crops import decode
 
 try:
     from malaria.predict.export import CALIBRATION, TOLERANCE, export_onnx, quantise
@@ -89,7 +90,7 @@ def _find_cells(card: ModelCard) -> tuple[Pixels, Array, str]:
         return cells, labels, f"the {len(cells):,} cells of test in {CELLS}"
     except UserError as error:
         drawn = list(draw_cells(patients=10, cells=200, seed=0, workers=1))
-        squares = [decode(png, card.size, card.fit) for _, png in drawn]
+        squares = [decode(png, card.preprocess) for _, png in drawn]
         return (
             np.stack(squares),
             np.array([CLASSES.index(name.partition("/")[0]) for name, _ in drawn]),

@@ -1,36 +1,19 @@
-"""From image files to squares of pixels: the one place where a cell is decoded and resized, in training as in use."""
+"""Image files to pixels, and pixels to squares: the one place where images are read and resized."""
 
-import hashlib
 import io
-import os
-from collections.abc import Iterator, Sequence
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
-from malaria.core.archive import open_archive
-from malaria.core.workers import start_pool
 from malaria.params import Fit
 
 Pixels = npt.NDArray[np.uint8]
-Hashes = npt.NDArray[np.uint64]
+Hashes = npt.NDArray[np.uint64]  # (N,), of the pixels of cells
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # Pillow reads more, some of which run programs
 MAX_PIXELS = 20_000_000  # of an image; a crop has some 20,000, a whole photograph of a smear 16 million
 BLACK = 20  # of 255: what is darker in all channels is background
-_CHUNK = 256  # cells a task: long enough to hide the cost of a task, short enough for a smooth progress bar
-
-
-def decode(data: bytes, size: int, fit: Fit) -> Pixels:
-    """Decode an image file and resize it to (size, size, 3) uint8 RGB.
-
-    Raises:
-        ValueError: the file is no image, broken or too large; the message says which.
-    """
-    return to_square(read_image(data), size, fit)
 
 
 def read_image(data: bytes) -> Image.Image:
@@ -107,75 +90,3 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
     return image.convert("RGB")
-
-
-def is_blank(cell: Pixels) -> bool:
-    """Whether the pixels of a cell (size, size, 3) that are not black all have one colour."""
-    return all(_has_one_color(part) for part in (cell[len(cell) // 2], cell))  # of most the middle row says no
-
-
-def _has_one_color(pixels: Pixels) -> bool:
-    lit = pixels[pixels.any(-1)]
-    return bool((lit == lit[:1]).all())
-
-
-def decode_archive(
-    archive: Path, names: Sequence[str], out: Path, size: int, fit: Fit, workers: int
-) -> Iterator[Hashes]:
-    """Decode the named images of a zip into the .npy file `out`, uint8 (len(names), size, size, 3).
-
-    Yields a 64-bit hash of each cell's pixels, in order, a chunk at a time. Each task maps its own rows of `out`, so
-    that memory does not grow with the number of images.
-
-    Raises:
-        OSError: the disk has no room for it.
-        ValueError: after all were tried, naming every image that could not be read or is blank.
-    """
-    np.lib.format.open_memmap(out, mode="w+", dtype=np.uint8, shape=(len(names), size, size, 3))
-    _reserve(out)
-    starts = range(0, len(names), _CHUNK)
-    chunks = [names[start : start + _CHUNK] for start in starts]
-    broken: list[str] = []
-    with start_pool(workers) as pool:
-        decode = partial(_decode_rows, archive, out, size, fit)
-        for hashes, problems in pool.map(decode, starts, chunks):
-            broken += problems
-            yield hashes
-    if broken:
-        raise ValueError(
-            "\n".join(
-                [
-                    f"{len(broken)} of the images in {archive} cannot be read:",
-                    *broken,
-                    "Correct or remove these in what it was made from, and run `uv run dvc repro -f download`",
-                ]
-            )
-        )
-
-
-def _reserve(path: Path) -> None:
-    """Allocate the space of a sparse file: on a full disk, writing into a map of it would be a bus error."""
-    if hasattr(os, "posix_fallocate"):  # not on macOS
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
-def _decode_rows(
-    archive: Path, out: Path, size: int, fit: Fit, start: int, names: Sequence[str]
-) -> tuple[Hashes, list[str]]:
-    """Fill the rows from `start` on; return their hashes, and a line for each image that cannot be read."""
-    pixels = np.load(out, mmap_mode="r+")
-    hashes = np.zeros(len(names), np.uint64)
-    broken = []
-    for row, name in enumerate(names):
-        try:
-            cell = decode(open_archive(archive).read(name), size, fit)
-            if is_blank(cell):
-                raise ValueError("it has a single colour, so no cell is in it")
-            pixels[start + row] = cell
-            hashes[row] = int.from_bytes(hashlib.blake2b(cell.tobytes(), digest_size=8).digest())
-        except MemoryError:
-            raise
-        except Exception as error:  # whatever zipfile raises on rubbish: the run goes on and ends with the whole list
-            broken.append(f"  {name}: {error}")
-    return hashes, broken

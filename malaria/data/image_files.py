@@ -1,26 +1,13 @@
-"""Images in files, folders and zips: found one at a time, and decoded on all cores.
-
-Its worker processes import this module, which therefore does without torch.
-"""
+"""Images in files, folders and zips, found one at a time."""
 
 import os
 import zipfile
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from malaria.core.archive import open_archive, read_file, read_member
-from malaria.core.workers import start_pool
-from malaria.data.decode import Pixels, decode
-from malaria.params import Fit
 
-CHUNK = 128  # images a task, and a forward pass
-AHEAD = 4  # tasks queued a process: more would only fill memory
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 
 
@@ -112,41 +99,3 @@ def _list_zip(path: str) -> Iterator[ImageFile]:
 def _is_image(name: str) -> bool:
     path = PurePosixPath(name)
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not name.endswith("/")
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """The names and cells (N, size, size, 3) of the images that could be read, and a line for each that could not."""
-
-    names: list[str]
-    cells: Pixels
-    broken: list[str]
-
-
-def decode_files(files: Iterable[ImageFile], size: int, fit: Fit, workers: int) -> Iterator[Decoded]:
-    """Decode images, CHUNK at a time: a few of them here, many in worker processes."""
-    remaining = iter(files)
-    chunks = iter(lambda: list(islice(remaining, CHUNK)), [])
-    first = next(chunks, [])
-    if len(first) < CHUNK:
-        yield _decode_chunk(first, size, fit)
-        return
-    waiting: deque[Future[Decoded]] = deque()
-    with start_pool(workers) as pool:
-        for chunk in chain([first], chunks):
-            waiting.append(pool.submit(_decode_chunk, chunk, size, fit))
-            if len(waiting) > AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _decode_chunk(files: list[ImageFile], size: int, fit: Fit) -> Decoded:
-    names, cells, broken = [], [], []
-    for file in files:
-        try:
-            cells.append(decode(file.read(), size, fit))
-            names.append(file.name)
-        except ValueError as error:
-            broken.append(f"{file.name}: {error}")
-    return Decoded(names, np.stack(cells) if cells else np.zeros((0, size, size, 3), np.uint8), broken)

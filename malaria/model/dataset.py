@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from malaria.core.errors import UserError
+from malaria.data.decode import Hashes
+from malaria.smear.crops import hash_pixels
 
 
 class CellFile:
@@ -63,6 +65,13 @@ def load_cells(path: Path, split: pd.DataFrame, device: torch.device, size: int)
     labels = torch.tensor(split.label.to_numpy(), dtype=torch.float32, device=device)
     rows = {name: torch.tensor(np.flatnonzero(split.split == name), device=device) for name in split.split.unique()}
     return Cells(pixels if device.type == "cpu" else torch.from_numpy(np.load(path)).to(device), labels, rows)
+
+
+def hash_cells(cells: Cells, splits: list[str]) -> Hashes:
+    """A hash of the pixels of each cell of some splits."""
+    rows = torch.cat([cells.rows[name] for name in splits])
+    parts = (cells.pixels[part].cpu().numpy() for part in torch.split(rows, 1024))
+    return np.array([hash_pixels(cell) for part in parts for cell in part], np.uint64)
 
 
 def to_floats(cells: Tensor) -> Tensor:

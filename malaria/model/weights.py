@@ -1,33 +1,27 @@
-"""models/model.safetensors: the weights, and in its header the config of the model. No pickle is ever read.
+"""models/model.safetensors: the weights, hashes of the cells they were trained on, and in its header the model config."""
 
-Also the pretrained weights that a training may start from.
-"""
-
-import hashlib
 from pathlib import Path
-from urllib.error import URLError
 
+import numpy as np
 import PIL
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
-from torch.hub import get_dir
 
 from malaria.core.artifacts import write_bytes
-from malaria.core.errors import UserError
+from malaria.data.decode import Hashes
 from malaria.data.index import CLASSES
 from malaria.model.network import (
     Channels,
     Weights,
     build_model,
-    get_architecture,
-    has_imagenet_weights,
     normalisation,
 )
-from malaria.params import Color, Fit, Precision, Preprocess, Train, modules_in
+from malaria.params import Color, Fit, Mask, Precision, Preprocess, Train, Unsegmented, modules_in
 
+HASHES = "training_hashes"  # the tensor of model.safetensors that is no weight
 MODEL_FILES = WEIGHTS, CARD = "model.safetensors", "model.json"  # in models/, and in any other folder of a model
 
 
@@ -39,27 +33,38 @@ class ModelConfig(BaseModel):
     arch: str
     size: int = Field(ge=1, le=512)  # px, side of the input; more than params.yaml allows would only fill memory
     fit: Fit  # how a cell becomes a square
+    mask: Mask  # auto: of a crop that is not cut out, all but the cell in its middle becomes black
+    unsegmented: Unsegmented  # what becomes of a crop in which no cell is found
     color: Color  # balance: each channel scaled to a mean of 0.5 over the cell; keep: as it came
     mean: Channels  # subtracted from the input, of 0..1
     std: Channels  # then divided by
     classes: tuple[str, str]  # names of the labels 0 and 1
     precision: Precision  # of the training
     versions: dict[str, str]  # of the libraries that trained it
+    init_sha256: str | None  # of the model.safetensors that the training started from
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How an image becomes the model's input."""
+        names = ("size", "fit", "mask", "unsegmented")
+        return Preprocess.model_construct(**{name: getattr(self, name) for name in names})
 
 
-def make_config(train: Train, preprocess: Preprocess, precision: Precision) -> ModelConfig:
+def make_config(
+    train: Train, preprocess: Preprocess, precision: Precision, init_sha256: str | None = None
+) -> ModelConfig:
     """The config of a model about to be trained."""
     mean, std = normalisation(train.arch)
     return ModelConfig(
         arch=train.arch,
-        size=preprocess.size,
-        fit=preprocess.fit,
+        **preprocess.model_dump(),
         color=train.color,
         mean=mean,
         std=std,
         classes=CLASSES,
         precision=precision,
         versions={"torch": torch.__version__, "pillow": PIL.__version__},
+        init_sha256=init_sha256,
     )
 
 
@@ -68,10 +73,14 @@ def build_from_config(config: ModelConfig, pretrained: Weights | None = None) ->
     return build_model(config.arch, config.size, config.color, config.mean, config.std, pretrained)
 
 
-def save_model(path: Path, model: nn.Module, config: ModelConfig) -> None:
-    """Write weights and config, under one key of the header: safetensors does not keep the order of several."""
-    weights = {key: weight.contiguous() for key, weight in model.cpu().state_dict().items()}
-    write_bytes(path, save(weights, {"config": config.model_dump_json()}))
+def save_model(path: Path, model: nn.Module, config: ModelConfig, hashes: Hashes) -> None:
+    """Write weights, config and the hashes of the cells of train and val.
+
+    The config is under one key of the header: safetensors does not keep the order of several.
+    """
+    tensors = {key: weight.contiguous() for key, weight in model.cpu().state_dict().items()}
+    tensors[HASHES] = torch.from_numpy(np.sort(hashes).view(np.int64))
+    write_bytes(path, save(tensors, {"config": config.model_dump_json()}))
 
 
 def read_model(path: Path) -> tuple[nn.Module, ModelConfig]:
@@ -81,20 +90,38 @@ def read_model(path: Path) -> tuple[nn.Module, ModelConfig]:
         ValueError: the file is damaged, of another version, or its weights do not fit its config.
         FileNotFoundError: there is no such file.
     """
+    weights, config = read_weights(path)
+    model = build_from_config(config)
+    _check_weights(weights, model.state_dict(), f"{config.arch} at {config.size} px")
+    model.load_state_dict(weights)
+    return model, config
+
+
+def read_weights(path: Path) -> tuple[Weights, ModelConfig]:
+    """The weights and the config, not yet compared with each other.
+
+    Raises:
+        ValueError: the file is damaged or of another version.
+        FileNotFoundError: there is no such file.
+    """
     try:
         with safe_open(path, "pt") as file:
             config = ModelConfig.model_validate_json((file.metadata() or {}).get("config", ""))
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            weights = {key: file.get_tensor(key) for key in file.keys() if key != HASHES}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise ValueError(f"not a complete safetensors file ({error})") from None
     except ValidationError:
         raise ValueError("no model config of this version in its header") from None
     if config.arch not in (known := modules_in("architectures")):
         raise ValueError(f"its architecture {config.arch} is none of {', '.join(known)}")
-    model = build_from_config(config)
-    _check_weights(weights, model.state_dict(), f"{config.arch} at {config.size} px")
-    model.load_state_dict(weights)
-    return model, config
+    return weights, config
+
+
+def read_training_hashes(path: Path) -> Hashes:
+    """The hashes of the pixels of the cells that the model of `read_model` was trained and validated on, sorted."""
+    with safe_open(path, "pt") as file:
+        hashes: Hashes = file.get_tensor(HASHES).numpy().view(np.uint64)
+    return hashes
 
 
 def _check_weights(weights: Weights, wanted: Weights, network: str) -> None:
@@ -108,63 +135,3 @@ def _check_weights(weights: Weights, wanted: Weights, network: str) -> None:
             f"{len(broken)} of its {len(weights)} tensors hold NaN or infinity, the first is {broken[0]}, as when "
             "training diverges: train again with a lower train.lr"
         )
-
-
-def load_pretrained(params: Train) -> Weights | None:
-    """The weights that `train.weights` names, head included; None if it is null.
-
-    Raises:
-        UserError: there are none for `train.arch`, or they cannot be downloaded or read, have another hash, or do not
-            fit the architecture.
-    """
-    if params.weights is None:
-        return None
-    if not has_imagenet_weights(params.arch):
-        able = ", ".join(arch for arch in modules_in("architectures") if has_imagenet_weights(arch))
-        raise UserError(f"train.weights: there are no pretrained weights for {params.arch}; there are for {able}")
-    if params.weights == "imagenet":
-        return _download(params.arch)
-    weights = _read_weights(Path(params.weights), params.weights_sha256)
-    _check_fit(params.arch, weights, params.weights)
-    return weights
-
-
-def _download(arch: str) -> Weights:
-    """Through torchvision, which checks what it downloads, and keeps it in ~/.cache/torch."""
-    from torchvision.models import get_model_weights  # takes a second, and only pretrained networks need it
-
-    best = get_model_weights(arch).DEFAULT
-    try:
-        weights: Weights = best.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:
-        raise UserError(
-            f"train.weights: the weights of {arch} cannot be downloaded ({error}).\n"
-            f"Fetch {best.url} where there is a network, and name the file in train.weights."
-        ) from None
-    except Exception:  # whatever torch raises on a file that is no pickle
-        kept = Path(get_dir()) / "checkpoints" / Path(best.url).name
-        raise UserError(f"train.weights: {kept} holds no weights; remove it, to download it anew") from None
-    return weights
-
-
-def _read_weights(path: Path, sha256: str | None) -> Weights:
-    """A file of tensors; weights_only, so that a .pth runs no code."""
-    try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != sha256:
-            raise UserError(f"train.weights: {path} has the sha256 {found}, and train.weights_sha256 is {sha256}")
-        return load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
-    except OSError as error:
-        raise UserError(f"train.weights: {path}: {error.strerror}") from None
-    except UserError:
-        raise
-    except Exception as error:  # whatever a reader raises on rubbish
-        raise UserError(f"train.weights: {path} holds no weights (.pth or .safetensors): {error}") from None
-
-
-def _check_fit(arch: str, weights: Weights, path: str) -> None:
-    wanted = {name: tensor.shape for name, tensor in get_architecture(arch).build(224).state_dict().items()}
-    given = {name: tensor.shape for name, tensor in weights.items()}
-    if wanted != given:
-        odd = sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name))
-        raise UserError(f"train.weights: {path} does not fit {arch}: {len(odd)} tensors differ, the first is {odd[0]}")

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from malaria.data.image_files import ImageFile, decode_files
+from malaria.data.image_files import ImageFile
 from malaria.predict.classifier import Classifier
+from malaria.smear.files import decode_files
 
 
 def predict_files(
@@ -15,8 +16,7 @@ def predict_files(
 
     Yields a table, image and the columns of `Classifier.decide`, and a line for each image that could not be read.
     """
-    size, fit = classifier.card.size, classifier.card.fit
-    for decoded in decode_files(files, size, fit, workers):
+    for decoded in decode_files(files, classifier.card.preprocess, workers):
         table = classifier.predict_cells(decoded.cells, threshold)
         table.insert(0, "image", decoded.names)
         yield table, decoded.broken

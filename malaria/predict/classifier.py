@@ -9,11 +9,12 @@ import pandas as pd
 from PIL import Image
 
 from malaria.core.errors import UserError
-from malaria.data.decode import Pixels, decode, to_square
+from malaria.data.decode import Pixels
 from malaria.evaluation.calibration import certainty
 from malaria.evaluation.metrics import Array
 from malaria.evaluation.model_card import ModelCard
 from malaria.evaluation.ood import STATISTICS
+from malaria.smear.crops import decode, to_cell
 
 AnyImage = str | Path | bytes | Image.Image | Pixels  # a file, its bytes, a picture, or (H, W, 3) uint8 RGB
 
@@ -41,7 +42,7 @@ class Classifier:
         return self.predict_cells(np.stack(cells) if cells else np.zeros((0, size, size, 3), np.uint8), threshold)
 
     def predict_cells(self, cells: Pixels, threshold: float | None = None) -> pd.DataFrame:
-        """Predict cells (N, size, size, 3) uint8, decoded by `malaria.data.decode`; columns as of `decide`."""
+        """Predict cells (N, size, size, 3) uint8, as of `malaria.smear.crops.decode`; columns as of `decide`."""
         return self.decide(*self.score(cells), threshold)
 
     def decide(self, probability: Array, scores: Array, threshold: float | None = None) -> pd.DataFrame:
@@ -82,9 +83,9 @@ class Classifier:
         try:
             if isinstance(image, str | Path | bytes):
                 data = image if isinstance(image, bytes) else Path(image).read_bytes()
-                return decode(data, self.card.size, self.card.fit)
+                return decode(data, self.card.preprocess)
             picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-            return to_square(picture, self.card.size, self.card.fit)
+            return to_cell(picture, self.card.preprocess)
         except (ValueError, TypeError, OSError) as error:
             name = image if isinstance(image, str | Path) else f"image {place}"
             raise ValueError(f"{name}: {error}") from None

@@ -12,7 +12,7 @@ from malaria.data.decode import Pixels
 from malaria.data.index import CLASSES
 from malaria.evaluation.bootstrap import RESAMPLES
 from malaria.evaluation.calibration import GOALS
-from malaria.params import Download, Fit
+from malaria.params import Download, Preprocess
 from malaria.report import charts, pictures
 
 CURVES = ("loss", "accuracy")
@@ -72,12 +72,12 @@ def draw_charts(
     }
 
 
-def make_galleries(examples: pd.DataFrame, cams: Pixels, archive: Path, fit: Fit) -> dict[str, list[dict[str, Any]]]:
+def make_galleries(examples: pd.DataFrame, cams: Pixels, archive: Path, how: Preprocess) -> dict[str, list[dict[str, Any]]]:
     """The examples by kind: each cell's file, patient, label, probability, picture and saliency map."""
     shown = show_cells(examples, archive)
     images = pictures.read_cells(archive, examples.name.tolist())
     for cell, image, cam in zip(shown, images, cams, strict=True):
-        cell["saliency"] = pictures.embed(pictures.overlay(image, cam, fit))
+        cell["saliency"] = pictures.embed(pictures.overlay(image, cam, how))
     kinds = examples.kind.tolist()
     return {kind: [cell for cell, of in zip(shown, kinds, strict=True) if of == kind] for kind in dict.fromkeys(kinds)}
 

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from malaria.core.archive import open_archive
-from malaria.data.decode import Pixels, to_square
-from malaria.params import Fit
+from malaria.data.decode import Pixels, read_image, to_rgb, to_square
+from malaria.params import Preprocess
+from malaria.smear.crops import isolate
 
 MAX_SIDE = 128  # px, of a picture on the page
 _HEAT = mpl.colormaps["plasma"]
@@ -21,7 +22,7 @@ _HEAT = mpl.colormaps["plasma"]
 def read_cells(archive: Path, names: list[str]) -> list[Image.Image]:
     """The original images of some cells, RGB."""
     opened = open_archive(archive)
-    return [Image.open(io.BytesIO(opened.read(name))).convert("RGB") for name in names]
+    return [to_rgb(read_image(opened.read(name))) for name in names]
 
 
 def shrink(image: Image.Image) -> Image.Image:
@@ -42,9 +43,10 @@ def data_uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def overlay(image: Image.Image, saliency: Pixels, fit: Fit) -> Image.Image:
+def overlay(image: Image.Image, saliency: Pixels, how: Preprocess) -> Image.Image:
     """A cell in gray, resized as for the network to MAX_SIDE px, under its saliency map (size, size) in colour."""
-    square = Image.fromarray(to_square(image, MAX_SIDE, fit)).convert("L").convert("RGB")
+    cell, _ = isolate(image, how.mask)
+    square = Image.fromarray(to_square(cell, MAX_SIDE, how.fit)).convert("L").convert("RGB")
     heat = np.asarray(Image.fromarray(saliency).resize(square.size, Image.Resampling.BILINEAR)) / 255
     opacity = 0.8 * heat[..., None] ** 0.7
     color = _HEAT(0.25 + 0.75 * heat)[..., :3] * 255
