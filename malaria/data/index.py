@@ -1,17 +1,32 @@
 """The index data/cells.csv: a row a cell, in the order of data/cells.zip, and all that is known of it.
 
-Its columns are `name` (of the image in the archive), `label` (0 or 1) and `patient`. Nothing downstream reads facts out
-of file names.
+Its columns are `name` (of the image in the archive), `label` (0 or 1) and `patient`: the cells that a split by patient
+keeps together, which are those of a photo, or a single cell, where no patient is known. Own cells may have two columns
+more: `photo`, the photograph that a cell was cut from, and `split`, where train, val and test are given. Nothing
+downstream reads facts out of file names.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 CLASSES = ("Uninfected", "Parasitized")  # a label is an index into this: the positive class is 1
 COLUMNS = ["name", "label", "patient"]
+SPLITS = ("train", "val", "test")
+
+Group = Literal["patient", "photo", "cell"]
 
 
 def read_index(path: Path) -> pd.DataFrame:
-    """The table of cells.csv, or of split.csv, which has a column `split` besides. Patients are text."""
-    return pd.read_csv(path, dtype={"name": str, "patient": str}, keep_default_na=False)
+    """The table of cells.csv, or of split.csv, which has a column `split` besides. Patients and photos are text."""
+    return pd.read_csv(path, dtype={"name": str, "patient": str, "photo": str}, keep_default_na=False)
+
+
+def describe_groups(index: pd.DataFrame) -> Group:
+    """What the column `patient` holds: patients, or photos or single cells in their place."""
+    if (index.patient == index.name).all():
+        return "cell"
+    if "photo" in index and (index.patient == index.photo).all():
+        return "photo"
+    return "patient"

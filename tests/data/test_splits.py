@@ -66,21 +66,55 @@ def test_the_seed_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "params", "message"),
+    ("counts", "params", "values"),
     [
-        ([(5, 5)] * 4, {}, "4 patients with Uninfected cells into 5"),
-        ([(5, 5)] * 4 + [(5, 0)] * 20, {}, "4 patients with Parasitized cells into 5"),
-        ([(5, 5)] * 10, {"val": 0.01}, r"100 parts: lower split\.folds or raise split\.val"),
-        ([(5, 0)] * 10, {"folds": 2}, "0 patients with Parasitized cells"),
-        ([(9, 9)], {}, "1 patients with Uninfected cells into 5 parts: there must be cells of more patients"),
+        ([(5, 5)] * 4, {}, "4 .* Uninfected .* 5 .* split.folds"),
+        ([(5, 5)] * 4 + [(5, 0)] * 20, {}, "4 .* Parasitized .* 5 .* split.folds"),
+        ([(5, 5)] * 10, {"val": 0.01}, "8 .* Uninfected .* 100 .* split.val"),
+        ([(5, 5)] * 10, {"val": 0.01, "by": "cell"}, "40 Uninfected cells .* 100 .* split.val"),
+        ([(5, 0)] * 10, {"folds": 2}, "0 patients .* Parasitized"),
+        ([(9, 9)], {}, "1 .* Uninfected .* 5 .* more patients"),
+        ([(2, 1)], {"by": "cell"}, "2 Uninfected cells"),
         ([], {}, "0 patients"),
     ],
 )
 def test_a_split_that_would_lack_a_class_is_refused(
-    counts: list[tuple[int, int]], params: dict[str, object], message: str
+    counts: list[tuple[int, int]], params: dict[str, object], values: str
 ) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=values):
         split(index(counts), **params)
+
+
+FIXED = EVEN.assign(split=EVEN.patient.map(lambda name: {"C1": "test", "C2": "test", "C3": "val"}.get(name, "train")))
+WITHOUT_VAL = FIXED.replace({"split": {"val": "train"}})
+
+
+@pytest.mark.parametrize("by", ["patient", "cell"])
+def test_a_split_that_the_index_names_is_kept(by: str) -> None:
+    assert split(FIXED, by=by, fold=3, seed=9).tolist() == FIXED["split"].tolist()
+
+
+@pytest.mark.parametrize("by", ["patient", "cell"])
+def test_where_the_index_names_no_val_it_is_drawn_from_train(by: str) -> None:
+    assigned = split(WITHOUT_VAL, by=by, val=0.25)
+    assert ((assigned == "test") == (WITHOUT_VAL["split"] == "test")).all()
+    assert (assigned == "val").sum() / (assigned != "test").sum() == pytest.approx(0.25, abs=0.04)
+    assert (assigned.groupby(EVEN.patient).nunique() == 1).all() == (by == "patient")
+    assert not assigned.equals(split(WITHOUT_VAL, by=by, val=0.25, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "values"),
+    [
+        (FIXED.replace({"split": {"test": "train"}}), "Uninfected .* test"),
+        (FIXED.replace({"split": {"train": "test"}}), "Uninfected .* train"),
+        (FIXED[(FIXED["split"] != "val") | (FIXED.label == 0)], "Parasitized .* val"),
+        (FIXED[FIXED.patient.isin(["C1", "C4"])], "1 .* 8 .* split.val"),
+    ],
+)
+def test_a_split_of_the_index_that_lacks_a_class_is_refused(wrong: pd.DataFrame, values: str) -> None:
+    with pytest.raises(ValueError, match=values):
+        split(wrong)
 
 
 def test_a_summary_counts_cells_patients_and_parasitized_cells() -> None:

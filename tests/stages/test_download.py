@@ -36,6 +36,23 @@ def test_drawn_cells_need_no_network(workspace: Path, monkeypatch: pytest.Monkey
     assert (len(index), index.label.sum(), index.patient.nunique()) == (100, 50, 10)
 
 
+@pytest.mark.parametrize(("patients", "groups"), [("A,A", "1 patients"), (",", "")])
+def test_own_cells_come_with_all_that_their_table_says(
+    patients: str, groups: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = patients.split(",")
+    for name, content in (("b.png", "b"), ("a.png", "a")):
+        Path(name).write_text(content)
+    Path("labels.csv").write_text(f"image,label,patient,split\nb.png,sick,{first},train\na.png,0,{second},val\n")
+    own = {"download.source": "own", "download.path": ".", "download.classes": ["well", "sick"]}
+    main(Params.model_validate(changed(own)))
+    rows = [f"a.png,0,{second or 'a.png'},val", f"b.png,1,{first or 'b.png'},train"]
+    assert Path("data/cells.csv").read_text().splitlines() == ["name,label,patient,split", *rows]
+    assert open_archive(Path("data/cells.zip")).read("b.png") == b"b"
+    said = capsys.readouterr().out
+    assert (groups or "2 cells,") in said
+
+
 @pytest.mark.parametrize("given", ["nowhere.zip", "given.zip"])
 def test_a_refusal_leaves_the_archive_and_index_as_they_were(
     given: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
