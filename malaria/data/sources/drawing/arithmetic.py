@@ -1,11 +1,14 @@
 """Random numbers and arithmetic that give the same bits on any machine (the rules are in `__init__.py`)."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Random = np.random.Generator
 Range = tuple[float, float]
+Image = TypeVar("Image", NDArray[np.float32], NDArray[np.float64])
 
 
 def generator(*seed: int) -> Random:
@@ -46,12 +49,15 @@ def mix(image: Floats, amount: Floats, colour: Floats) -> Floats:
     return image + amount * (colour - image)
 
 
-def soften(image: Floats) -> Floats:
-    """Blur by (1, 2, 1) / 4 along both axes of (3, height, width); the edge repeats."""
+def soften(image: Image, reach: int = 1, weight: float = 0.25) -> Image:
+    """Blur by (weight, 1 - 2 weight, weight), `reach` px apart, along both axes of (3, height, width).
+
+    The edge repeats.
+    """
     for axis in (1, 2):
         at = np.arange(image.shape[axis])
-        before, after = image.take(np.maximum(at - 1, 0), axis), image.take(np.minimum(at + 1, at[-1]), axis)
-        image = (before + after) * 0.25 + image * 0.5
+        before, after = image.take(np.maximum(at - reach, 0), axis), image.take(np.minimum(at + reach, at[-1]), axis)
+        image = (before + after) * weight + image * (1 - 2 * weight)
     return image
 
 

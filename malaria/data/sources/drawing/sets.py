@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from malaria.core.workers import count_cores, start_pool
 from malaria.data.index import CLASSES
 from malaria.data.sources.drawing.arithmetic import between, direction, enlarge, generator, soften
-from malaria.data.sources.drawing.cells import STEP, Look, body, distractors, outline, parasites
+from malaria.data.sources.drawing.cells import STEP, Look, body, distractors, extent, outline, parasites
 from malaria.data.sources.drawing.png import encode_png
 
 BLOCK = 1024  # cells drawn ahead of the reader at most, about 50 MB
@@ -94,7 +94,8 @@ def draw_cell(cell: Cell) -> NDArray[np.uint8]:
     """The pixels of a cell: uint8, shape (height, width, 3), black outside of it."""
     look = _look(cell.seed, cell.patient)
     rng = generator(cell.seed, 4, cell.patient, cell.number)
-    coarse = outline(rng, look.radius)
+    depth = outline(rng, look.radius)
+    coarse = depth[extent(depth)]
     inner = enlarge(coarse, STEP * coarse.shape[0], STEP * coarse.shape[1])
     image = distractors(rng, look, body(rng, look, inner), inner)
     if cell.parasitized:
@@ -123,6 +124,6 @@ def _look(seed: int, patient: int) -> Look:
         light=(slope * dx, slope * dy),
         blur=int(rng.integers(0, 4)),
         noise=between(rng, 2, 7),
-        pallor=between(rng, 0, 0.6),
+        pallor=(0, between(rng, 0, 0.6)),
         radius=between(rng, 56, 70),
     )
