@@ -60,6 +60,7 @@ class Form:
     wobble: Range = (0.09, 0.45)  # how irregular
     crenated: float = 0.009  # how far the edge of one cell in seven is scalloped
     oval: float = 0  # how far the longest are drawn out
+    uneven: float = 0.25  # the part of them with a tail or a bite
 
 
 FORM = Form()  # of NLM's cut out cells
@@ -77,7 +78,7 @@ def outline(rng: Random, radius: float, form: Form = FORM) -> Floats:
         cosine, sine = waves[k]
         wave = (2 * rng.random() - 1) * cosine + (2 * rng.random() - 1) * sine
         edge = edge + (irregular / (k * k) + scallops) * wave
-    if rng.random() < 0.25:  # a tail or a bite
+    if rng.random() < form.uneven:  # a tail or a bite
         dx, dy = direction(rng)
         away = between(rng, 10, 40) * (1 - (waves[1][0] * dx + waves[1][1] * dy))
         edge = edge + between(rng, -0.5, 0.45) / ((1 + away) * (1 + away))
