@@ -76,9 +76,6 @@ def _cut_out(frame: Frame, rows: slice, strip: Picture) -> Picture:
     """Black outside of a round field."""
     if not frame.radius:
         return strip
-    x, y = (
-        np.arange(frame.width, dtype=np.float64) - frame.x,
-        np.arange(rows.start, rows.stop, dtype=np.float64) - frame.y,
-    )
-    shown = np.clip((frame.radius - distance(x, y[:, None])) * (150 / frame.radius) + 0.5, 0, 1)
-    return np.asarray(BLACK + shown.astype(np.float32) * (strip - np.float32(BLACK)), np.float32)
+    x, y = np.arange(float(frame.width)) - frame.x, np.arange(float(rows.start), rows.stop)[:, None] - frame.y
+    shown = np.clip((frame.radius - distance(x, y)) * (150 / frame.radius) + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(BLACK + shown * (strip - np.float32(BLACK)), np.float32)
