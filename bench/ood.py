@@ -22,7 +22,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from bench.results import to_markdown, write_down
 from malaria.data.decode import decode, to_square
 from malaria.data.index import read_index
-from malaria.data.sources.synthetic import draw_cells
+from malaria.data.sources.drawing.sets import draw_cells
 from malaria.evaluation.metrics import Array
 from malaria.evaluation.model_card import read_card
 from malaria.evaluation.ood import OODScore

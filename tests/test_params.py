@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from malaria.data.sources.drawing.sets import plan
 from malaria.data.sources.nih import make_index
-from malaria.data.sources.synthetic import plan
 from malaria.data.splits import assign_splits
 from malaria.params import Params, ParamsError, load_params
 from tests.support.param_fields import Key, beyond, changed, ends, keys, read_tree, section_of, sections

@@ -21,7 +21,7 @@ from nicegui.events import GenericEventArguments, UploadEventArguments, ValueCha
 
 from malaria.app.cells import Cell, predict_named
 from malaria.app.middleware import LocalOnly, own_names
-from malaria.data.sources.synthetic import draw_cells
+from malaria.data.sources.drawing.sets import draw_cells
 from malaria.evaluation.ood import STATISTICS
 from malaria.predict.classifier import Classifier
 from malaria.report.page import POINTS

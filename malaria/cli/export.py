@@ -20,7 +20,7 @@ from malaria.cli._options import add_model
 from malaria.core.errors import UserError
 from malaria.data.decode import Pixels
 from malaria.data.index import CLASSES, read_index
-from malaria.data.sources.synthetic import draw_cells
+from malaria.data.sources.drawing.sets import draw_cells
 from malaria.evaluation.metrics import Array
 from malaria.evaluation.model_card import ModelCard
 from malaria.model.dataset import CellFile

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser
 
 from malaria.cli.__main__ import main
 from malaria.data.decode import decode
-from malaria.data.sources.synthetic import encode_png
+from malaria.data.sources.drawing.png import encode_png
 from malaria.evaluation.ood import find_quantiles, image_statistics
 from malaria.model.dataset import to_floats
 from malaria.predict.classifier import Classifier

@@ -7,7 +7,7 @@ import pytest
 
 from malaria.core.archive import digest, open_archive, write_archive
 from malaria.core.errors import UserError
-from malaria.data.sources import synthetic
+from malaria.data.sources.drawing import sets
 from malaria.params import Params
 from stages.download import main
 from tests.support.param_fields import changed
@@ -27,7 +27,7 @@ def test_the_index_has_the_label_and_patient_of_each_image_in_order(
 
 
 def test_drawn_cells_need_no_network(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic, "count_cores", lambda: 1)
+    monkeypatch.setattr(sets, "count_cores", lambda: 1)
     fewest = {"patients": 10, "cells": 100, "seed": 0}
     drawn = {"download.source": "synthetic", "download.synthetic": fewest, "split.val": 0.5}
     main(Params.model_validate(changed(drawn)))
