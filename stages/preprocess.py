@@ -52,5 +52,5 @@ def preprocess(archive: Path, index: pd.DataFrame, out: Path, params: Preprocess
             copies = find_copies(np.concatenate(hashes), np.load(temporary, mmap_mode="r"))
             refuse_contradictions(archive, index, copies)
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"{archive}: {error}\nThen run `uv run dvc repro -f download`") from None
     return explain_copies(names, copies), unsegmented

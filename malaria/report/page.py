@@ -72,7 +72,9 @@ def draw_charts(
     }
 
 
-def make_galleries(examples: pd.DataFrame, cams: Pixels, archive: Path, how: Preprocess) -> dict[str, list[dict[str, Any]]]:
+def make_galleries(
+    examples: pd.DataFrame, cams: Pixels, archive: Path, how: Preprocess
+) -> dict[str, list[dict[str, Any]]]:
     """The examples by kind: each cell's file, patient, label, probability, picture and saliency map."""
     shown = show_cells(examples, archive)
     images = pictures.read_cells(archive, examples.name.tolist())

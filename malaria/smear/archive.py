@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +23,8 @@ def decode_archive(
     """Decode the named images of a zip into the .npy file `out`, uint8 (len(names), size, size, 3).
 
     Yields a chunk at a time, in order, a hash of each cell's pixels, and the names of those in which no cell was found,
-    whose rows hold the whole image. Each task maps its own rows of `out`, so
-    that memory does not grow with the number of images.
+    whose rows hold the whole image. Each task maps its own rows of `out`, so that memory does not grow with the number
+    of images. One worker is this process.
 
     Raises:
         OSError: the disk has no room for it.
@@ -34,21 +35,13 @@ def decode_archive(
     starts = range(0, len(names), _CHUNK)
     chunks = [names[start : start + _CHUNK] for start in starts]
     broken: list[str] = []
-    with start_pool(workers) as pool:
+    with start_pool(workers) if workers > 1 else nullcontext() as pool:
         decode = partial(_decode_rows, archive, out, how)
-        for hashes, unsegmented, problems in pool.map(decode, starts, chunks):
+        for hashes, unsegmented, problems in (pool.map if pool else map)(decode, starts, chunks):
             broken += problems
             yield hashes, unsegmented
     if broken:
-        raise ValueError(
-            "\n".join(
-                [
-                    f"{len(broken)} of the images in {archive} cannot be read:",
-                    *broken,
-                    "Correct or remove these in what it was made from, and run `uv run dvc repro -f download`",
-                ]
-            )
-        )
+        raise ValueError("\n".join([f"{len(broken)} images cannot be read; correct or remove them:", *broken]))
 
 
 def _reserve(path: Path) -> None:

@@ -1,0 +1,55 @@
+"""Labelled cells from files, as a model takes them: what `malaria adapt` and `malaria evaluate` read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from malaria.core.artifacts import atomic_write
+from malaria.core.errors import UserError
+from malaria.core.workers import count_cores
+from malaria.data.decode import Hashes, Pixels
+from malaria.data.sources.own import read_labels, write_labelled
+from malaria.params import Preprocess
+from malaria.smear.archive import decode_archive
+
+
+@dataclass(frozen=True)
+class LabelledCells:
+    """Cells with their labels: an index (N rows) as of `malaria.data.index`, pixels (N, size, size, 3) and their hashes.
+
+    `unsegmented` are the names of the crops in which no cell was found; with unsegmented "drop" they are not among the
+    others.
+    """
+
+    index: pd.DataFrame
+    pixels: Pixels
+    hashes: Hashes
+    unsegmented: list[str]
+
+
+def read_labelled(path: Path, classes: Sequence[str], how: Preprocess, archive: Path) -> LabelledCells:
+    """Read what `download.path` may name: a folder with a folder a class, or a CSV file; write it to `archive` too.
+
+    Raises:
+        UserError: they cannot be read, or not all of them have a label; every image that is no cell is named.
+    """
+    index = write_labelled(read_labels(path, classes), archive)
+    names, hashes, unsegmented = index.name.tolist(), [], []
+    try:
+        with atomic_write(archive.with_name("cells.npy")) as temporary:
+            for chunk, without_cell in decode_archive(archive, names, temporary, how, _workers(len(names))):
+                hashes.append(chunk)
+                unsegmented += without_cell
+            pixels = np.load(temporary)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    kept = ~index.name.isin(unsegmented if how.unsegmented == "drop" else []).to_numpy()
+    return LabelledCells(index[kept].reset_index(drop=True), pixels[kept], np.concatenate(hashes)[kept], unsegmented)
+
+
+def _workers(cells: int) -> int:
+    """A process starts in the time that it takes to decode some hundred cells."""
+    return min(count_cores(), 1 + cells // 500)
