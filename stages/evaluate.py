@@ -8,10 +8,10 @@ Writes:   data/predictions.csv: name,patient,label,split,logit,probability,ood_s
           operating_points.csv, patients.csv, pr.csv, prevalence.csv, reliability.csv, reliability_uncalibrated.csv and
           roc.csv;
           data/examples/: examples.csv (cells that the report shows: kind,name,patient,label,probability), saliency.npy
-          (their maps, uint8 (rows, size, size)), augmented.npy (eight cells of train and three draws of train.augment
-          of each, uint8 (8, 4, size, size, 3)) and sanity.csv (the share of saliency inside of the cell, for the
+          (their maps, uint8 (rows, size, size)), augmented.npy (up to eight cells of train and three draws of
+          train.augment of each, uint8 (8, 4, size, size, 3)) and sanity.csv (the share of saliency inside of the cell, for the
           trained network and randomised ones)
-Params:   evaluate, train.augment
+Params:   evaluate, train.augment; download.path, source and sha256, which say what the model was trained on
 """
 
 from pathlib import Path
@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from malaria.core.artifacts import write_array, write_csv, write_json
+from malaria.data.describe import describe_data
 from malaria.data.index import read_index
 from malaria.evaluation import examples, thresholds
 from malaria.evaluation.grad_cam import find_peak, saliency_maps
@@ -49,6 +50,7 @@ def main(params: Params) -> None:
     split = read_index(Path("data/split.csv"))
     cells = load_cells(Path("data/cells.npy"), split, device, config.size)
     facts = predict(network, config, split, cells, params.evaluate.tta)
+    facts["trained_on"] = describe_data(params.download, split[split.split == "train"])
     # read back: what is evaluated is what is written, to the last digit
     predictions = pd.read_csv(PREDICTIONS, dtype={"patient": str})
     card = choose_on_val(predictions[predictions.split == "val"], facts, params.evaluate)
@@ -59,7 +61,7 @@ def main(params: Params) -> None:
 
 def predict(network: nn.Module, config: ModelConfig, split: pd.DataFrame, cells: Cells, tta: bool) -> dict[str, Any]:
     """Write predictions.csv; return the entries of the model card that follow from the network and its training."""
-    held_out = split[split.split != "train"]
+    held_out = split[split.split.isin(["val", "test"])]
     rows = rows_of(held_out, split, cells)
     # in fp32 whatever the precision of the training, so that another processor gives the same metrics
     logits = predict_logits(TTA(network) if tta else network, cells.pixels, rows, precision="fp32")
@@ -114,7 +116,7 @@ def explain(
     """Write data/examples/."""
     shown = examples.choose_examples(predictions, card.threshold)
     batch = to_floats(cells.pixels[rows_of(shown, split, cells)])
-    parasitized = split[(split.split == "train") & (split.label == 1)].sample(8, random_state=0)
+    parasitized = examples.pick_parasitized(split, "train").head(examples.SHOWN_AUGMENTED)
     augmented = examples.show_augmentation(cells.pixels[rows_of(parasitized, split, cells)], augment)
     typical = examples.pick_parasitized(predictions, "test")
     sanity = examples.check_sanity(network, config, cells.pixels[rows_of(typical, split, cells)])

@@ -93,11 +93,13 @@ def find_near(bits: Bits) -> tuple[Pairs, npt.NDArray[np.int64]]:
 
 
 def list_duplicates(pixels: Pixels, split: pd.DataFrame) -> pd.DataFrame:
-    """The near-duplicates among the cells of split.csv, a row a pair, those across splits first.
+    """The near-duplicates among the cells of split.csv that are not dropped, a row a pair, those across splits first.
 
     The columns are name, other, label, other_label, split, other_split and distance: the bits that differ, 0 to LIMIT.
     """
     pairs, distance = find_near(hash_cells(pixels))
+    taken = (split.split != "dropped").to_numpy()[pairs].all(1)
+    pairs, distance = pairs[taken], distance[taken]
     one, other = (split.iloc[rows].reset_index(drop=True) for rows in pairs.T)
     table = pd.DataFrame({"name": one.name, "other": other.name})
     for column in ("label", "split"):

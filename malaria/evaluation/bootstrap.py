@@ -9,11 +9,20 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from malaria.data.index import Group
 from malaria.evaluation.metrics import Array
 
 RESAMPLES, SEED = 2000, 0
 LEVEL = 0.95
 _AT_ONCE = 4_000_000  # weights held in memory, of 8 bytes each
+
+RESAMPLED: dict[Group, str] = {
+    "patient": "a bootstrap over patients",
+    "photo": "a bootstrap over photographs, since the patients are unknown; they are too narrow where a patient has "
+    "several photographs",
+    "cell": "a bootstrap over cells, since patients and photographs are unknown; they are too narrow, because the cells "
+    "of a patient are correlated",
+}
 
 Metrics = Callable[[Array], pd.DataFrame]
 

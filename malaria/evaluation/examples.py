@@ -12,6 +12,7 @@ from malaria.model.weights import ModelConfig, build_from_config
 from malaria.params import Augment
 
 WRONG, RIGHT = 24, 12  # cells of each kind
+SHOWN_AUGMENTED = 8  # cells, at most
 AUGMENTED = 3  # draws of each cell
 TYPICAL = 200  # cells to measure Grad-CAM on
 SANITY_NETWORKS = 5

@@ -17,6 +17,7 @@ class ModelCard(ModelConfig):
     distribution where its OOD score (malaria/evaluation/ood.py) is above ood_limit.
     """
 
+    trained_on: str  # the cells of train: whose they are, and how many
     tta: bool  # whether the logit is the mean over the eight symmetries of the cell
     temperature: float
     operating_point: str  # the name of the threshold's, in plots/operating_points.csv

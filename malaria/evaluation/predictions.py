@@ -1,12 +1,10 @@
 """data/predictions.csv, and the metrics that follow from it."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from malaria.core.errors import UserError
-from malaria.evaluation.bootstrap import resample, with_intervals
+from malaria.evaluation.bootstrap import interval, resample
 from malaria.evaluation.calibration import certainty, sigmoid
 from malaria.evaluation.metrics import (
     Array,
@@ -51,29 +49,36 @@ def evaluate_splits(
     The columns are metric, test, low and high (the 95 % interval over patients) and val; NaN where one is undefined.
     """
     val, test = (predictions[predictions.split == name] for name in ("val", "test"))
-    resampled = resample(test, lambda weights: compute_metrics(test, threshold, weights))
-    intervals = with_intervals(compute_metrics(test, threshold).iloc[0], resampled)
-    columns = {
-        split: {
-            **compute_metrics(cells, threshold).iloc[0],
-            **calibration_metrics(uncalibrate(cells)).iloc[0].add_suffix("_uncalibrated"),
-            **confusion_counts(cells, threshold),
-            **_metrics_without_warnings(cells, threshold, margin, ood_limit),
-            **_metrics_without_label_errors(cells, threshold, label_error),
-        }
-        for split, cells in (("test", test), ("val", val))
+    limits = threshold, margin, ood_limit, label_error
+    table = evaluate_with_intervals(test, *limits).rename(columns={"value": "test"})
+    return table.assign(val=list(evaluate_cells(val, *limits).values())).round(DIGITS)
+
+
+def evaluate_with_intervals(
+    cells: pd.DataFrame, threshold: float, margin: float, ood_limit: float, label_error: float
+) -> pd.DataFrame:
+    """All metrics of some rows of predictions.csv, a row each.
+
+    The columns are metric, value, low and high (the 95 % interval over patients); NaN where one is undefined.
+    """
+    values = evaluate_cells(cells, threshold, margin, ood_limit, label_error)
+    resampled = resample(cells, lambda weights: compute_metrics(cells, threshold, weights))
+    bounds = {name: interval(resampled[name]) if name in resampled else (np.nan, np.nan) for name in values}
+    rows = [(name, value, *bounds[name]) for name, value in values.items()]
+    return pd.DataFrame(rows, columns=["metric", "value", "low", "high"]).round(DIGITS)
+
+
+def evaluate_cells(
+    cells: pd.DataFrame, threshold: float, margin: float, ood_limit: float, label_error: float
+) -> Values:
+    """All metrics of some rows of predictions.csv by name."""
+    return {
+        **compute_metrics(cells, threshold).iloc[0],
+        **calibration_metrics(uncalibrate(cells)).iloc[0].add_suffix("_uncalibrated"),
+        **confusion_counts(cells, threshold),
+        **_metrics_without_warnings(cells, threshold, margin, ood_limit),
+        **_metrics_without_label_errors(cells, threshold, label_error),
     }
-    rows = [
-        {
-            "metric": name,
-            "test": value,
-            "low": intervals.get(f"{name}_low"),
-            "high": intervals.get(f"{name}_high"),
-            "val": columns["val"][name],
-        }
-        for name, value in columns["test"].items()
-    ]
-    return pd.DataFrame(rows).round(DIGITS)
 
 
 def headline(metrics: pd.DataFrame) -> dict[str, float | None]:
@@ -123,7 +128,7 @@ def _metrics_without_warnings(cells: pd.DataFrame, threshold: float, margin: flo
     }
 
 
-def _metrics_without_label_errors(cells: pd.DataFrame, threshold: float, below: float) -> dict[str, Any]:
+def _metrics_without_label_errors(cells: pd.DataFrame, threshold: float, below: float) -> Values:
     """The number of suspected label errors, and the accuracy on the rest: optimistic, since they are mistakes."""
     errors = find_label_errors(cells, below)
     rest = classification_metrics(cells.drop(errors.index), threshold)

@@ -1,6 +1,7 @@
 """Charts of a run: matplotlib figures from tables, the same bytes for the same numbers."""
 
 import io
+import textwrap
 from typing import Any
 
 import matplotlib as mpl
@@ -21,7 +22,7 @@ mpl.rcParams |= {"legend.frameon": False, "axes.grid": True, "grid.color": GRAY,
 mpl.rcParams["svg.hashsalt"] = "malaria"  # or each SVG would have ids of its own
 
 
-def draw_confusion(counts: dict[str, Any]) -> Figure:
+def draw_confusion(counts: dict[str, Any], caption: str = "") -> Figure:
     """The confusion matrix, actual class down and predicted across: counts, and shares of the actual class."""
     matrix = np.array([[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]])
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
@@ -35,6 +36,7 @@ def draw_confusion(counts: dict[str, Any]) -> Figure:
     axes.set_xticks([0, 1], CLASSES)
     axes.set_yticks([0, 1], CLASSES, rotation=90, va="center")
     axes.set(xlabel="predicted", ylabel="actual")
+    add_caption(figure, caption)
     return figure
 
 
@@ -99,8 +101,8 @@ def draw_prevalence(prevalence: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_patients(patients: pd.DataFrame) -> Figure:
-    """The error rate of each patient, the highest first."""
+def draw_patients(patients: pd.DataFrame, unit: str = "patient") -> Figure:
+    """The error rate of each patient, or of what `unit` names in their place, the highest first."""
     figure = Figure(figsize=(7.6, 2.8), layout="constrained")
     axes = figure.subplots()
     misses, false_positives = (patients[name] / patients.cells * 100 for name in ("false_negatives", "false_positives"))
@@ -109,7 +111,7 @@ def draw_patients(patients: pd.DataFrame) -> Figure:
     axes.bar(places, false_positives, bottom=misses, color=BLUE, label="false positives")
     if len(patients) <= 60:
         axes.set_xticks(places, patients.patient.tolist(), rotation=90, fontsize="small")
-    axes.set(ylabel="error rate, %", xlabel="patient", xlim=(-0.6, len(patients) - 0.4))
+    axes.set(ylabel="error rate, %", xlabel=unit, xlim=(-0.6, len(patients) - 0.4))
     axes.grid(visible=False, axis="x")
     axes.legend()
     return figure
@@ -138,6 +140,14 @@ def draw_sanity(sanity: pd.DataFrame) -> Figure:
     axes.set(xlabel="saliency inside the cell, %", ylabel="cells")
     axes.legend(loc="upper left")
     return figure
+
+
+def add_caption(figure: Figure, caption: str) -> None:
+    """A small line, or some, below it."""
+    if caption:
+        characters = int(14 * figure.get_figwidth())  # of a line
+        text = caption.replace("$", r"\$")  # which may be in a path, and would begin a formula
+        figure.supxlabel(textwrap.fill(text, characters), fontsize="small", color=GRAY)
 
 
 def to_png(figure: Figure) -> bytes:

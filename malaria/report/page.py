@@ -9,15 +9,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from malaria.data.decode import Pixels
-from malaria.data.index import CLASSES
-from malaria.evaluation.bootstrap import RESAMPLES
+from malaria.data.describe import UNITS, count_cells
+from malaria.data.index import CLASSES, Group
+from malaria.data.splits import summarise_split
+from malaria.evaluation.bootstrap import RESAMPLED, RESAMPLES
 from malaria.evaluation.calibration import GOALS
-from malaria.params import Download, Preprocess
+from malaria.evaluation.model_card import ModelCard
+from malaria.params import Preprocess
 from malaria.report import charts, pictures
 
 CURVES = ("loss", "accuracy")
 MAX_LABEL_ERRORS = 60  # shown; plots/label_errors.csv has them all
-NIH_SHA256 = "bbf8e97d0a8b42fbbd16af1938174da47bf37cf2e16469acfb327471ee8d2b04"  # of the NIH/NLM cells
 
 METRICS = {  # in the order of the page
     "accuracy": "Accuracy",
@@ -34,13 +36,19 @@ METRICS = {  # in the order of the page
     "macro_specificity": "Specificity, mean over patients",
     "healthy_false_positive_rate": "False positive rate of patients without a parasitized cell",
 }
+OVER_PATIENTS = ("macro_sensitivity", "macro_specificity", "healthy_false_positive_rate")
 POINTS = {name: f"{metric} of {100 * goal:g} %" for name, (metric, goal) in GOALS.items()} | {"default": "default"}
 NUMBERS = ("f1", "mcc", "roc_auc", "pr_auc", "brier", "ece")  # the others are shown in percent
 COUNTS = ("tp", "fp", "fn", "tn", "label_errors")
 
 
 def render_report(content: dict[str, Any]) -> str:
-    """The page: templates/report.html filled with content."""
+    """The page: templates/report.html filled with content.
+
+    Content is that of `show_results`, and data (as of `identify_data`), description (of the data), label_error (the
+    probability below which a label is suspected), seen (the number of cells that are in the model's training set, None
+    where that is unknown), and run: what is known of the training, a dict as of `show_run`, or None.
+    """
     environment = Environment(
         loader=PackageLoader("malaria.report"),
         autoescape=True,
@@ -49,15 +57,60 @@ def render_report(content: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"svg": embed_figure, "percent": percent, "number": number, "undefined": list_undefined}
-    environment.globals |= {"show": show, "interval": interval}
-    environment.globals |= {"METRICS": METRICS, "POINTS": POINTS, "CLASSES": CLASSES, "RESAMPLES": RESAMPLES}
+    environment.globals |= {"show": show, "interval": interval, "count_cells": count_cells}
+    environment.globals |= {"label_metrics": label_metrics, "POINTS": POINTS, "CLASSES": CLASSES, "UNITS": UNITS}
+    environment.globals |= {"RESAMPLES": RESAMPLES, "RESAMPLED": RESAMPLED}
     return environment.get_template("report.html").render(content)
 
 
-def draw_charts(
-    test: dict[str, Any], tables: dict[str, pd.DataFrame], history: pd.DataFrame, sanity: pd.DataFrame
-) -> dict[str, Figure]:
-    """The charts of the page by name, from the metrics of test, tables of plots/, `read_history` and cam_sanity.csv."""
+def show_results(
+    card: ModelCard,
+    metrics: dict[str, dict[str, float]],
+    tables: dict[str, pd.DataFrame],
+    group: Group,
+    examples: pd.DataFrame,
+    cams: Pixels | None,
+    archive: Path,
+) -> dict[str, Any]:
+    """The part of the page's content that follows from predictions: `read_metrics`, tables of plots/, and examples.
+
+    `cams` are the examples' saliency maps, None where the model has none.
+    """
+    return {
+        "card": card.model_dump(),
+        "metrics": metrics,
+        "group": group,
+        "cost": find_cost(card.arch, card.size),
+        "tables": {name: table.to_dict("records") for name, table in tables.items()},
+        "charts": draw_charts(metrics["test"], tables, group),
+        "galleries": make_galleries(examples, cams, archive, card.preprocess),
+        "saliency": cams is not None,
+        "label_errors": show_cells(tables["label_errors"].head(MAX_LABEL_ERRORS), archive),
+    }
+
+
+def show_run(
+    history: pd.DataFrame, sanity: pd.DataFrame, duplicates: pd.DataFrame, split: pd.DataFrame, augmented: Pixels
+) -> dict[str, Any]:
+    """What the page shows of the pipeline's run, besides its params and whether the split was given (fixed_split).
+
+    From `read_history`, sanity.csv, duplicates.csv, split.csv and augmented.npy.
+    """
+    charts_of_run = {name: charts.draw_training(history, name) for name in CURVES}
+    return {
+        "splits": summarise_split(split),
+        "dropped": int((split.split == "dropped").sum()),
+        "duplicates": duplicates,
+        "across_splits": int((duplicates.split != duplicates.other_split).sum()),
+        "best_epoch": history.epoch[history["val/loss"].argmin()],
+        "charts": charts_of_run | {"sanity": charts.draw_sanity(sanity)},
+        "sanity": sanity.median().to_dict() | {"cells": len(sanity)},
+        "augmented": pictures.embed(pictures.tile(augmented)),
+    }
+
+
+def draw_charts(test: dict[str, Any], tables: dict[str, pd.DataFrame], group: Group) -> dict[str, Figure]:
+    """The charts of the page by name, from the metrics of test and tables of plots/."""
     return {
         "confusion": charts.draw_confusion(test),
         "roc": charts.draw_roc(tables["roc"]),
@@ -65,21 +118,19 @@ def draw_charts(
         "reliability": charts.draw_reliability(tables["reliability_uncalibrated"], tables["reliability"]),
         "coverage": charts.draw_coverage(tables["coverage"]),
         "prevalence": charts.draw_prevalence(tables["prevalence"]),
-        "patients": charts.draw_patients(tables["patients"]),
-        "loss": charts.draw_training(history, "loss"),
-        "accuracy": charts.draw_training(history, "accuracy"),
-        "sanity": charts.draw_sanity(sanity),
+        "patients": charts.draw_patients(tables["patients"], UNITS[group]),
     }
 
 
 def make_galleries(
-    examples: pd.DataFrame, cams: Pixels, archive: Path, how: Preprocess
+    examples: pd.DataFrame, cams: Pixels | None, archive: Path, how: Preprocess
 ) -> dict[str, list[dict[str, Any]]]:
-    """The examples by kind: each cell's file, patient, label, probability, picture and saliency map."""
+    """The examples by kind: each cell's file, patient, label, probability, picture and, if any, saliency map."""
     shown = show_cells(examples, archive)
-    images = pictures.read_cells(archive, examples.name.tolist())
-    for cell, image, cam in zip(shown, images, cams, strict=True):
-        cell["saliency"] = pictures.embed(pictures.overlay(image, cam, how))
+    if cams is not None:
+        images = pictures.read_cells(archive, examples.name.tolist())
+        for cell, image, cam in zip(shown, images, cams, strict=True):
+            cell["saliency"] = pictures.embed(pictures.overlay(image, cam, how))
     kinds = examples.kind.tolist()
     return {kind: [cell for cell, of in zip(shown, kinds, strict=True) if of == kind] for kind in dict.fromkeys(kinds)}
 
@@ -107,23 +158,31 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def read_metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """plots/metrics.csv as metrics of test, with name_low and name_high, and of val; counts are integers."""
+    """plots/metrics.csv as metrics of test, with name_low and name_high, and of val if it has them; counts are
+    integers.
+    """
     rows = table.set_index("metric")
     bounds = {f"{name}_{end}": rows[end][name] for name in rows.index for end in ("low", "high")}
-    counts = {split: {name: int(rows[split][name]) for name in COUNTS} for split in ("test", "val")}
-    return {"test": {**rows.test, **bounds, **counts["test"]}, "val": {**rows.val, **counts["val"]}}
+    metrics = {
+        split: {**rows[split], **{name: int(rows[split][name]) for name in COUNTS}}
+        for split in ("test", "val")
+        if split in rows
+    }
+    return metrics | {"test": metrics["test"] | bounds}
 
 
-def identify_data(download: Download) -> str:
-    """`nih`, `synthetic` or `other`: what the page may say of the cells follows from their content."""
-    if download.source == "synthetic":
-        return "synthetic"
-    return "nih" if download.sha256 == NIH_SHA256 else "other"
+def label_metrics(group: Group) -> dict[str, str]:
+    """METRICS with their labels; without patients or photographs those over patients equal others, and are left out."""
+    return {
+        name: label.replace("patient", UNITS[group])
+        for name, label in METRICS.items()
+        if group != "cell" or name not in OVER_PATIENTS
+    }
 
 
-def list_undefined(metrics: dict[str, float]) -> list[str]:
+def list_undefined(metrics: dict[str, float], group: Group) -> list[str]:
     """The labels of the metrics that are undefined."""
-    return [label for name, label in METRICS.items() if _is_missing(metrics[name])]
+    return [label for name, label in label_metrics(group).items() if _is_missing(metrics[name])]
 
 
 def find_cost(arch: str, size: int) -> dict[str, Any] | None:

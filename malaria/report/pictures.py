@@ -13,6 +13,7 @@ from PIL import Image
 from malaria.core.archive import open_archive
 from malaria.data.decode import Pixels, read_image, to_rgb, to_square
 from malaria.params import Preprocess
+from malaria.report.charts import add_caption
 from malaria.smear.crops import isolate
 
 MAX_SIDE = 128  # px, of a picture on the page
@@ -63,7 +64,7 @@ def tile(cells: Pixels, side: int = 64) -> Image.Image:
     return tiled
 
 
-def draw_mistakes(mistakes: dict[str, pd.DataFrame], archive: Path, across: int = 8) -> Figure:
+def draw_mistakes(mistakes: dict[str, pd.DataFrame], archive: Path, across: int = 8, caption: str = "") -> Figure:
     """A row of cells for each kind of mistake, the most confident first, with the probability of Parasitized."""
     figure = Figure(figsize=(1.2 * across, 1.55 * len(mistakes)), layout="constrained")
     for part, (kind, cells) in zip(
@@ -77,4 +78,5 @@ def draw_mistakes(mistakes: dict[str, pd.DataFrame], archive: Path, across: int 
         for axis, image, probability in zip(axes, images, cells.probability, strict=False):
             axis.imshow(to_square(image, 96, "pad"))
             axis.set_title(f"{probability:.3f}", fontsize="small")
+    add_caption(figure, caption)
     return figure

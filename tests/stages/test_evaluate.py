@@ -12,6 +12,7 @@ from tests.support.param_fields import ends_of
 from tests.support.tables import random_predictions
 
 FACTS = config("small_resnet").model_dump() | {
+    "trained_on": "cells",
     "tta": False,
     "temperature": 1.0,
     "reference_quantiles": {},

@@ -1,8 +1,10 @@
 """Networks, trainings and model folders to test with: small, of random weights, or with a known saliency map."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -77,6 +79,7 @@ def same_weights(one: nn.Module, two: nn.Module) -> bool:
 def make_card(of: ModelConfig, **changes: Any) -> ModelCard:
     """A model card to which nothing is out of distribution, unless changed."""
     chosen: dict[str, Any] = {
+        "trained_on": "a few cells",
         "tta": False,
         "temperature": 1.5,
         "operating_point": "default",
@@ -93,11 +96,13 @@ def make_card(of: ModelConfig, **changes: Any) -> ModelCard:
     return ModelCard(**of.model_dump(), **(chosen | changes))
 
 
-def make_model(folder: Path, arch: str = "small_resnet", size: int = 32, **changes: Any) -> Path:
-    """A model folder with random weights, its card with changes."""
+def make_model(
+    folder: Path, arch: str = "small_resnet", size: int = 32, hashes: Sequence[int] = (), **changes: Any
+) -> Path:
+    """A model folder with random weights, the hashes of its training cells, and its card with changes."""
     torch.manual_seed(0)
     of = config(arch, size)
     folder.mkdir(parents=True, exist_ok=True)
-    save_model(folder / "model.safetensors", build_from_config(of), of)
+    save_model(folder / "model.safetensors", build_from_config(of), of, np.array(hashes, np.uint64))
     write_json(folder / "model.json", make_card(of, **changes).model_dump())
     return folder
