@@ -54,4 +54,4 @@ def count_cells(cells: int, groups: int, kind: Group) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -2,6 +2,8 @@
 
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from malaria.core.errors import UserError
 from malaria.core.repository import read_artifact
 from malaria.core.workers import count_cores
-from malaria.data.decode import Pixels
+from malaria.data.decode import Hashes, Pixels
 from malaria.evaluation.grad_cam import saliency_maps
 from malaria.evaluation.metrics import Array
 from malaria.evaluation.model_card import ModelCard, read_card
@@ -19,7 +21,7 @@ from malaria.evaluation.ood import OODScore
 from malaria.model.dataset import to_floats
 from malaria.model.hardware import pick_device
 from malaria.model.inference import BATCH, TTA
-from malaria.model.weights import CARD, MODEL_FILES, WEIGHTS, read_model
+from malaria.model.weights import CARD, MODEL_FILES, WEIGHTS, read_model, read_training_hashes
 from malaria.predict.classifier import Classifier
 
 ONNX_BATCH = 64  # cells a run
@@ -60,12 +62,34 @@ def load_scorer(source: str | Path) -> tuple[Scorer, ModelCard]:
     Raises:
         UserError: there is no model, or it is incomplete or of another version.
     """
+    with _model_folder(source) as folder:
+        return _read_folder(folder, str(source))
+
+
+def load_with_hashes(source: str | Path) -> tuple[Classifier, Hashes | None]:
+    """The model as of `load_model`, and the hashes of the cells that it was trained and validated on, sorted.
+
+    An ONNX file has no hashes.
+
+    Raises:
+        UserError: there is no model, or it is incomplete or of another version.
+    """
+    if Path(source).suffix == ".onnx":
+        return _load_onnx(Path(source)), None
+    with _model_folder(source) as folder:
+        return as_classifier(*_read_folder(folder, str(source))), read_training_hashes(folder / WEIGHTS)
+
+
+@contextmanager
+def _model_folder(source: str | Path) -> Iterator[Path]:
+    """Yield the folder, or a temporary one with the model of a revision."""
     if Path(source).is_dir() or str(source) == "models":
-        return _read_folder(Path(source), str(source))
+        yield Path(source)
+        return
     with tempfile.TemporaryDirectory() as folder:
         for name in MODEL_FILES:
             (Path(folder) / name).write_bytes(read_artifact(str(source), f"models/{name}"))
-        return _read_folder(Path(folder), str(source))
+        yield Path(folder)
 
 
 def as_classifier(scorer: Scorer, card: ModelCard) -> Classifier:

@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from malaria.data.index import Group
+from malaria.evaluation.examples import choose_examples
 from malaria.evaluation.metrics import compute_metrics
 from malaria.evaluation.predictions import evaluate_splits, find_label_errors, find_mistakes
 from malaria.params import load_params
 from malaria.report.page import (
     METRICS,
-    NIH_SHA256,
     find_cost,
-    identify_data,
     interval,
+    make_galleries,
     number,
     percent,
     read_history,
@@ -86,26 +87,88 @@ def test_mistakes_and_suspected_label_errors_are_counted_and_shown(page: str, pr
     assert all(Path(name).name in labels for name in errors.name)
 
 
-def test_only_data_of_the_nih_are_described_as_such(content: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+NIH_WORDS = ("NIH", "NLM", "falciparum", "Bangladesh", "Rajaraman", "one reader", "Fuhad")
+
+
+@pytest.fixture
+def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("malaria.report.page.embed_figure", lambda figure: {"light": "data:,", "dark": "data:,"})
-    pages = {data: render_report(content | {"data": data}) for data in ("nih", "synthetic", "other")}
-    texts = {data: re.sub(r'"data:[^"]*"', "", page) for data, page in pages.items()}
-    for words in ("NIH", "NLM", "falciparum", "Bangladesh", "Rajaraman", "one reader", "Fuhad"):
+
+
+def render_text(content: dict[str, Any], **changes: Any) -> str:
+    """The page without its pictures."""
+    return re.sub(r'"data:[^"]*"', "", render_report(content | changes))
+
+
+def test_only_data_of_the_nih_are_described_as_such(content: dict[str, Any], no_charts: None) -> None:
+    texts = {
+        data: render_text(content, data=data, description="cells") for data in ("nih", "synthetic", "own", "other")
+    }
+    for words in NIH_WORDS:
         assert [data for data, text in texts.items() if words in text] == ["nih"]
     assert [data for data, text in texts.items() if "Synthetic cells" in text] == ["synthetic"]
-    assert f"content <code>{content['params'].download.sha256}" in texts["other"]
+    assert f"content <code>{content['run']['params'].download.sha256}" in texts["other"]
     for text in texts.values():
         assert all(words in text for words in ("not a diagnostic device", "No WHO grade", "Intended use", "Ethics"))
 
 
-def test_data_are_identified_by_their_content() -> None:
-    download = load_params(ROOT / "params.yaml").download
-    for source, sha256, expected in (
-        ("nih", NIH_SHA256, "nih"),
-        ("nih", "0" * 64, "other"),  # a lab's own cells, through MALARIA_CELLS
-        ("synthetic", NIH_SHA256, "synthetic"),
-    ):
-        assert identify_data(download.model_copy(update={"source": source, "sha256": sha256})) == expected
+def test_the_page_names_its_data_and_those_the_model_was_trained_on(content: dict[str, Any], no_charts: None) -> None:
+    text = render_text(content, data="own", description="your cells: <x>, 240 cells of 12 patients")
+    assert "your cells: &lt;x&gt;, 240 cells of 12 patients" in text.split('<h2 id="metrics">')[0]
+    assert "drawn cells" in text.split('<h2 id="model-card">')[1]
+
+
+@pytest.mark.parametrize(("group", "unit"), [("photo", "photograph"), ("cell", "cell")])
+def test_without_patients_none_are_counted_and_intervals_are_said_to_be_too_narrow(
+    group: Group, unit: str, predictions: pd.DataFrame, split: pd.DataFrame, archive: Path, no_charts: None
+) -> None:
+    content = make_content(predictions, split, archive, group)
+    text = render_text(content, data="own", description="your cells")
+    head = text.split('<h2 id="metrics">')[0]
+    assert f"bootstrap over {unit}s" in head
+    assert "too narrow" in head
+    assert not re.search(r"\d patients|mean over patients|patient C\d", text)
+    assert ('id="patients"' in text) == ("mean over" in text) == (group == "photo")
+    assert {*re.findall(r'href="#([^"]+)"', text)} == {*re.findall(r'<h2 id="([^"]+)"', text), "main"}
+
+
+def test_without_a_run_what_needs_a_training_is_left_out(
+    content: dict[str, Any], predictions: pd.DataFrame, no_charts: None
+) -> None:
+    metrics = {"test": content["metrics"]["test"]}
+    text = render_text(content, run=None, metrics=metrics, data="own", description="your cells")
+    assert not re.search(r'id="(training|data)"|plots/|train\.|<th scope="col">(val|on val)', text)
+    assert {*re.findall(r'href="#([^"]+)"', text)} == {*re.findall(r'<h2 id="([^"]+)"', text), "main"}
+    assert not any(words in text for words in NIH_WORDS)
+
+
+def test_the_page_says_whether_the_model_has_seen_the_cells(content: dict[str, Any], no_charts: None) -> None:
+    clean, seen, unknown = (render_text(content, seen=seen) for seen in (0, 3, None))
+    assert "3 of these cells are among the model's training cells" in seen
+    assert "could not be checked" in unknown
+    assert "which was not trained on these cells" in clean
+    assert not any("which was not trained on these cells" in text for text in (seen, unknown))
+
+
+def test_dropped_cells_are_counted(
+    predictions: pd.DataFrame, split: pd.DataFrame, archive: Path, no_charts: None
+) -> None:
+    train = split.index[split.split == "train"][:3]
+    content = make_content(
+        predictions, split.assign(split=split.split.mask(split.index.isin(train), "dropped")), archive
+    )
+    assert "Left out: 3 crops" in render_text(content)
+    assert "Left out" not in render_text(make_content(predictions, split, archive))
+
+
+def test_a_model_without_saliency_maps_has_galleries(
+    content: dict[str, Any], predictions: pd.DataFrame, archive: Path, no_charts: None
+) -> None:
+    examples = choose_examples(predictions, 0.5)
+    galleries = make_galleries(examples, None, archive, load_params(ROOT / "params.yaml").preprocess)
+    text = render_text(content, galleries=galleries, saliency=False)
+    assert "its saliency map" not in text
+    assert all(Path(name).name in text for name in examples.name)
 
 
 def test_undefined_metrics_are_named(predictions: pd.DataFrame, split: pd.DataFrame, archive: Path) -> None:

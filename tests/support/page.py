@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from malaria.data.describe import describe_data
+from malaria.data.index import Group
 from malaria.data.sources.nih import make_index
-from malaria.data.splits import assign_splits, summarise_split
+from malaria.data.splits import assign_splits
 from malaria.evaluation.examples import choose_examples
 from malaria.evaluation.predictions import evaluate_splits, tabulate_predictions
 from malaria.evaluation.tables import tabulate
 from malaria.evaluation.thresholds import choose_thresholds
 from malaria.params import Split, load_params
 from malaria.report import page
-from malaria.report.pictures import embed, tile
 from tests.support.models import config, make_card
 from tests.support.scratch import ROOT
 
@@ -37,30 +38,25 @@ def make_predictions(split: pd.DataFrame) -> pd.DataFrame:
     return tabulate_predictions(held_out, logits, np.linspace(0, 1.1, len(held_out)))[0]
 
 
-def make_content(predictions: pd.DataFrame, split: pd.DataFrame, archive: Path) -> dict[str, Any]:
+def make_content(
+    predictions: pd.DataFrame, split: pd.DataFrame, archive: Path, group: Group = "patient"
+) -> dict[str, Any]:
     """What render_report takes, of cells that are in the archive."""
     random = np.random.default_rng(0)
-    card = make_card(config("small_resnet", size=64), tta=True).model_dump()
+    params = load_params(ROOT / "params.yaml")
+    download = params.download.model_copy(update={"source": "synthetic"})
+    card = make_card(config("small_resnet", size=64), tta=True, trained_on="drawn cells")
     tables = tabulate(predictions, 0.5, choose_thresholds(predictions[predictions.split == "val"]), 0.05)
-    tables["duplicates"] = pd.DataFrame({"split": ["train", "train"], "other_split": ["train", "test"]})
+    duplicates = pd.DataFrame({"split": ["train", "train"], "other_split": ["train", "test"]})
     metrics = page.read_metrics(evaluate_splits(predictions, 0.5, 0.5, 1.0, 0.05))
     sanity = pd.DataFrame({"trained": [0.9, 0.8, np.nan], "randomised": [0.5, 0.6, np.nan], "area": [0.7, 0.7, 0.8]})
     examples = choose_examples(predictions, 0.5)
     cams = random.integers(0, 256, (len(examples), 64, 64), np.uint8)
-    return {
-        "params": load_params(ROOT / "params.yaml"),
+    run = page.show_run(HISTORY, sanity, duplicates, split, random.integers(0, 256, (8, 4, 64, 64, 3), np.uint8))
+    return page.show_results(card, metrics, tables, group, examples, cams, archive) | {
         "data": "synthetic",
-        "card": card,
-        "metrics": metrics,
-        "splits": summarise_split(split),
-        "duplicates": tables["duplicates"],
-        "across_splits": 1,
-        "best_epoch": 2,
-        "cost": page.find_cost(card["arch"], card["size"]),
-        "tables": {name: table.to_dict("records") for name, table in tables.items()},
-        "charts": page.draw_charts(metrics["test"], tables, HISTORY, sanity),
-        "sanity": sanity.median().to_dict() | {"cells": len(sanity)},
-        "galleries": page.make_galleries(examples, cams, archive, card["fit"]),
-        "augmented": embed(tile(random.integers(0, 256, (8, 4, 64, 64, 3), np.uint8))),
-        "label_errors": page.show_cells(tables["label_errors"], archive),
+        "description": describe_data(download, split),
+        "label_error": 0.05,
+        "seen": 0,
+        "run": run | {"params": params.model_copy(update={"download": download}), "fixed_split": False},
     }
