@@ -9,8 +9,8 @@ Writes:   data/predictions.csv: name,patient,label,split,logit,probability,ood_s
           roc.csv;
           data/examples/: examples.csv (cells that the report shows: kind,name,patient,label,probability), saliency.npy
           (their maps, uint8 (rows, size, size)), augmented.npy (up to eight cells of train and three draws of
-          train.augment of each, uint8 (8, 4, size, size, 3)) and sanity.csv (the share of saliency inside of the cell, for the
-          trained network and randomised ones)
+          train.augment of each, uint8 (8, 4, size, size, 3)) and sanity.csv (the share of saliency inside of the
+          cell, for the trained network and randomised ones)
 Params:   evaluate, train.augment; download.path, source and sha256, which say what the model was trained on
 """
 
@@ -52,7 +52,7 @@ def main(params: Params) -> None:
     facts = predict(network, config, split, cells, params.evaluate.tta)
     facts["trained_on"] = describe_data(params.download, split[split.split == "train"])
     # read back: what is evaluated is what is written, to the last digit
-    predictions = pd.read_csv(PREDICTIONS, dtype={"patient": str})
+    predictions = read_index(PREDICTIONS)
     card = choose_on_val(predictions[predictions.split == "val"], facts, params.evaluate)
     write_json(Path("models/model.json"), card.model_dump())
     evaluate(predictions, card, params.evaluate.label_error)

@@ -30,9 +30,9 @@ def main(params: Params) -> None:
     card = read_card(Path("models/model.json").read_bytes())
     split = read_index(Path("data/split.csv"))
     data = describe_data(params.download, split[split.split != "dropped"])
-    tables = {path.stem: pd.read_csv(path, dtype={"patient": str}) for path in sorted(Path("plots").glob("*.csv"))}
+    tables = {path.stem: read_table(path) for path in sorted(Path("plots").glob("*.csv"))}
     metrics = page.read_metrics(tables["metrics"])
-    shown = pd.read_csv("data/examples/examples.csv", dtype={"patient": str})
+    shown = read_index(Path("data/examples/examples.csv"))
     results = page.show_results(
         card, metrics, tables, describe_groups(split), shown, np.load("data/examples/saliency.npy"), ARCHIVE
     )
@@ -48,6 +48,11 @@ def main(params: Params) -> None:
     mistakes = {kind: shown[shown.kind == kind] for kind in ("False negatives", "False positives")}
     write_bytes(Path("report/mistakes.png"), to_png(draw_mistakes(mistakes, ARCHIVE, caption=data)))
     print(f"The report is at {PAGE.resolve().as_uri()}")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of plots/, where only what is empty is NaN: a patient may be called NA."""
+    return pd.read_csv(path, dtype={"patient": str}, keep_default_na=False, na_values=[""])
 
 
 def collect_run(params: Params, split: pd.DataFrame, duplicates: pd.DataFrame) -> dict[str, Any]:

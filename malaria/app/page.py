@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
 from importlib.resources import files
 from itertools import count
 from typing import Any
@@ -22,6 +23,7 @@ from nicegui.events import GenericEventArguments, UploadEventArguments, ValueCha
 from malaria.app.cells import Cell, predict_named
 from malaria.app.middleware import LocalOnly, own_names
 from malaria.data.sources.drawing.sets import draw_cells
+from malaria.evaluation.model_card import ModelCard
 from malaria.evaluation.ood import STATISTICS
 from malaria.predict.classifier import Classifier
 from malaria.report.page import POINTS
@@ -37,8 +39,8 @@ CARDS = 24  # shown at a time
 
 ABOUT = """
 <h1>Is there a parasite in this cell?</h1>
-<p>Give thin-smear crops of <b>one red blood cell each on a black background</b>, like the images of the NIH/NLM malaria
-data set. The model predicts the probability of a parasite in each{where}. Images are processed on the computer that
+<p>Give thin-smear crops of <b>one red blood cell each{background}</b>. The model predicts the probability of a parasite
+in each{where}. It was trained on: {trained_on}. Images are processed on the computer that
 serves this page; they are sent nowhere else, and deleted when the tab is closed or reloaded.</p>
 <p class="note"><b>A research tool, not a diagnostic device.</b> The model may fail on stains, microscopes and
 cameras other than those it was trained on. It does not tell species, stage or parasitemia.</p>
@@ -122,7 +124,7 @@ class Tab:
     def build(self) -> None:
         """What is on the page before any cell is."""
         where = ", and a saliency map shows where" if self.classifier.explain else ""
-        ui.html(ABOUT.format(where=where), sanitize=False)
+        ui.html(ABOUT.format(where=where, **describe_model(self.classifier.card)), sanitize=False)
         self.build_upload()
         with ui.element("div").classes("actions"):
             self.drawn = _button("Try synthetic cells", self.draw)
@@ -327,6 +329,12 @@ class Tab:
         self.gone = True
         self.cells.clear()
         self.waiting.clear()
+
+
+def describe_model(card: ModelCard) -> dict[str, str]:
+    """What the page says of the model and the crops that it takes, as HTML."""
+    background = " on a black background" if card.mask == "none" else ""
+    return {"trained_on": escape(card.trained_on), "background": background}
 
 
 def draw_card(cell: Cell, row: Mapping[Any, Any]) -> None:

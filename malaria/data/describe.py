@@ -17,7 +17,7 @@ def identify_data(download: Download) -> Data:
     """What the cells are; `other` are those that MALARIA_CELLS names in place of NIH's."""
     match download.source:
         case "synthetic" | "own" as source:
-            return source  # type: ignore[return-value]  # mypy does not narrow a str to a Literal
+            return source
         case _:
             return "nih" if download.sha256 == NIH_SHA256 else "other"
 

@@ -19,7 +19,10 @@ Group = Literal["patient", "photo", "cell"]
 
 
 def read_index(path: Path) -> pd.DataFrame:
-    """The table of cells.csv, or of split.csv, which has a column `split` besides. Patients and photos are text."""
+    """The table of cells.csv, or of split.csv or predictions.csv, which have more columns; none may be NaN.
+
+    Patients and photos are text.
+    """
     return pd.read_csv(path, dtype={"name": str, "patient": str, "photo": str}, keep_default_na=False)
 
 

@@ -20,8 +20,8 @@ RESAMPLED: dict[Group, str] = {
     "patient": "a bootstrap over patients",
     "photo": "a bootstrap over photographs, since the patients are unknown; they are too narrow where a patient has "
     "several photographs",
-    "cell": "a bootstrap over cells, since patients and photographs are unknown; they are too narrow, because the cells "
-    "of a patient are correlated",
+    "cell": "a bootstrap over cells, since patients and photographs are unknown; they are too narrow, because cells of "
+    "one patient are correlated",
 }
 
 Metrics = Callable[[Array], pd.DataFrame]

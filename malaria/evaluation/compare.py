@@ -45,7 +45,7 @@ def read_run(revision: str) -> Run:
     table = io.BytesIO(read_artifact(revision, "data/predictions.csv"))
     card = json.loads(read_artifact(revision, "models/model.json"))
     try:
-        predictions = pd.read_csv(table, dtype={"patient": str})[COLUMNS]
+        predictions = pd.read_csv(table, dtype={"patient": str}, keep_default_na=False)[COLUMNS]
         test = predictions[predictions.split == "test"].assign(threshold=card["threshold"])
     except (ValueError, KeyError) as error:
         raise UserError(f"{revision}: its predictions are of another version of this pipeline ({error})") from None

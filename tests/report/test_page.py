@@ -137,7 +137,7 @@ def test_without_a_run_what_needs_a_training_is_left_out(
 ) -> None:
     metrics = {"test": content["metrics"]["test"]}
     text = render_text(content, run=None, metrics=metrics, data="own", description="your cells")
-    assert not re.search(r'id="(training|data)"|plots/|train\.|<th scope="col">(val|on val)', text)
+    assert not re.search(r'id="(training|data)"|plots/|train\.|<th scope="col">(val|on val)<', text)
     assert {*re.findall(r'href="#([^"]+)"', text)} == {*re.findall(r'<h2 id="([^"]+)"', text), "main"}
     assert not any(words in text for words in NIH_WORDS)
 
