@@ -107,7 +107,7 @@ def to_lines(evaluation: Evaluation, card: ModelCard) -> list[str]:
         f"Model: {card.arch}, trained on {card.trained_on}; threshold {card.threshold:.3g} ({card.operating_point})",
         *_explain_left_out(evaluation, card),
         "",
-        *tabulate_metrics(evaluation).to_string(index=False, header=["metric", "value", "95 % interval"]).splitlines(),
+        *tabulate_metrics(evaluation).to_string(index=False).splitlines(),
         "",
         f"The intervals are by {RESAMPLED[evaluation.group]}.",
     ]
@@ -119,8 +119,9 @@ def tabulate_metrics(evaluation: Evaluation) -> pd.DataFrame:
     labels = label_metrics(evaluation.group)
     rows = [(label, show(name, values[name], 2), interval(values, name)) for name, label in labels.items()]
     rows += [(label, percent(values[name], 2), "") for name, label in SHARES.items()]
-    table = pd.DataFrame(rows, columns=["metric", "value", "interval"])
-    return table.assign(metric=table.metric.str.ljust(table.metric.str.len().max()))
+    width = max(len(label) for label, _, _ in rows)
+    rows = [(label.ljust(width), value, bounds) for label, value, bounds in rows]
+    return pd.DataFrame(rows, columns=["metric".ljust(width), "value", "95 % interval"])
 
 
 def _explain_left_out(evaluation: Evaluation, card: ModelCard) -> list[str]:

@@ -32,3 +32,13 @@ def test_a_near_duplicate_in_two_splits_is_listed(
     assert (row.name, row.other, row.split, row.other_split) == (drawn[3][0], drawn[200][0], "train", "test")
     assert 0 <= row.distance <= LIMIT
     assert drawn[3][0] in capsys.readouterr().out
+
+
+def test_cells_that_are_dropped_have_no_duplicates(drawn: list[tuple[str, bytes]], workspace: Path) -> None:
+    cell = to_square(Image.open(io.BytesIO(drawn[3][1])).convert("RGB"), 32, "stretch")
+    write_array(Path("data/cells.npy"), np.stack([cell] * 3))
+    index = make_index(name for name, _ in drawn[:3])
+    write_csv(Path("data/split.csv"), index.assign(split=["train", "dropped", "test"]))
+    main(Params.model_validate(changed({})))
+    (row,) = pd.read_csv("plots/duplicates.csv").itertuples()
+    assert (row.split, row.other_split) == ("train", "test")

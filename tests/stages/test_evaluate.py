@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from malaria.evaluation.examples import SHOWN_AUGMENTED, pick_parasitized
 from malaria.params import Evaluate
 from stages.evaluate import choose_on_val, evaluate
 from tests.support.models import config
@@ -36,3 +37,11 @@ def test_every_operating_point_is_evaluated_at_both_ends_of_the_ranges(
     metrics = pd.read_csv("plots/metrics.csv").set_index("metric")
     for rate in ("uncertain_rate", "ood_rate"):
         assert metrics.val[rate] == pytest.approx(end, abs=0.02)
+
+
+def test_a_few_parasitized_cells_of_train_are_shown_augmented_as_far_as_there_are_any() -> None:
+    labels = [1] * 3 + [0] * 20
+    split = pd.DataFrame({"name": [f"{n}.png" for n in range(23)], "label": labels, "split": "train"})
+    shown = pick_parasitized(split, "train").head(SHOWN_AUGMENTED)
+    assert sorted(shown.name) == ["0.png", "1.png", "2.png"]
+    assert len(pick_parasitized(split.assign(label=1), "train").head(SHOWN_AUGMENTED)) == SHOWN_AUGMENTED
