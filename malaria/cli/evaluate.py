@@ -18,10 +18,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from malaria.cli._options import add_model
+from malaria.cli._options import add_classes, add_model
 from malaria.core.artifacts import write_text
 from malaria.core.errors import UserError
-from malaria.data.index import CLASSES
 from malaria.evaluation.bootstrap import RESAMPLED
 from malaria.evaluation.model_card import ModelCard
 from malaria.model.hardware import prepare
@@ -38,13 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("path", type=Path, metavar="PATH", help="a folder with a folder a class, or a CSV file")
     add_model(parser)
-    parser.add_argument(
-        "--classes",
-        nargs=2,
-        default=list(CLASSES),
-        metavar=("UNINFECTED", "PARASITIZED"),
-        help=f"what the folders or labels are called, that of uninfected cells first (default: {' '.join(CLASSES)})",
-    )
+    add_classes(parser)
     parser.add_argument("--json", action="store_true", help="JSON, one object")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="also write a report page")
     parser.add_argument("--training-cells", action="store_true", help="evaluate cells the model was trained on too")

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from malaria.data.decode import Hashes, Pixels
+from malaria.core.hashing import Hashes
+from malaria.data.decode import Pixels
 
 SIDE = 16  # rows of the hash, and bits in a row
 LIMIT = 15  # of 256 bits, in which two near-duplicates differ at most

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from malaria.core.errors import UserError
-from malaria.data.decode import Hashes
+from malaria.core.hashing import Hashes
 from malaria.data.describe import describe_own
 from malaria.data.index import Group, describe_groups
 from malaria.evaluation.calibration import to_logits

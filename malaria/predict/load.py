@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from malaria.core.errors import UserError
+from malaria.core.hashing import Hashes
 from malaria.core.repository import read_artifact
 from malaria.core.workers import count_cores
-from malaria.data.decode import Hashes, Pixels
+from malaria.data.decode import Pixels
 from malaria.evaluation.grad_cam import saliency_maps
 from malaria.evaluation.metrics import Array
 from malaria.evaluation.model_card import ModelCard, read_card
@@ -62,8 +63,8 @@ def load_scorer(source: str | Path) -> tuple[Scorer, ModelCard]:
     Raises:
         UserError: there is no model, or it is incomplete or of another version.
     """
-    with _model_folder(source) as folder:
-        return _read_folder(folder, str(source))
+    with model_folder(source) as folder:
+        return _read_scorer(folder, str(source))
 
 
 def load_with_hashes(source: str | Path) -> tuple[Classifier, Hashes | None]:
@@ -76,13 +77,17 @@ def load_with_hashes(source: str | Path) -> tuple[Classifier, Hashes | None]:
     """
     if Path(source).suffix == ".onnx":
         return _load_onnx(Path(source)), None
-    with _model_folder(source) as folder:
-        return as_classifier(*_read_folder(folder, str(source))), read_training_hashes(folder / WEIGHTS)
+    with model_folder(source) as folder:
+        return as_classifier(*_read_scorer(folder, str(source))), read_training_hashes(folder / WEIGHTS)
 
 
 @contextmanager
-def _model_folder(source: str | Path) -> Iterator[Path]:
-    """Yield the folder, or a temporary one with the model of a revision."""
+def model_folder(source: str | Path) -> Iterator[Path]:
+    """The folder with the files of a model: the source itself, or those of a revision, for a while.
+
+    Raises:
+        UserError: there is no such revision, or its model cannot be reached.
+    """
     if Path(source).is_dir() or str(source) == "models":
         yield Path(source)
         return
@@ -117,7 +122,12 @@ def _to_tensor(cells: Pixels) -> torch.Tensor:
     return torch.from_numpy(np.require(cells, requirements="W"))
 
 
-def _read_folder(folder: Path, name: str) -> tuple[Scorer, ModelCard]:
+def read_folder(folder: Path, name: str) -> tuple[nn.Module, ModelCard]:
+    """The network, on the CPU, and the card of a model folder, which messages call `name`.
+
+    Raises:
+        UserError: there is no model, or it is incomplete or of another version.
+    """
     try:
         card = read_card((folder / CARD).read_bytes())
         network, config = read_model(folder / WEIGHTS)
@@ -129,6 +139,11 @@ def _read_folder(folder: Path, name: str) -> tuple[Scorer, ModelCard]:
         raise UserError(f"{name}: an incomplete model, or one of another version: {error}\n{HOW_TO_GET_ONE}") from None
     if not config.model_dump().items() <= card.model_dump().items():
         raise UserError(f"{name}: {CARD} is not of the weights beside it; get both anew: {HOW_TO_GET_ONE}")
+    return network, card
+
+
+def _read_scorer(folder: Path, name: str) -> tuple[Scorer, ModelCard]:
+    network, card = read_folder(folder, name)
     return Scorer(network, card).to(pick_device()).eval(), card
 
 
