@@ -250,6 +250,6 @@ def find_replay(cells: Path, split: Path, base: Base, seed: int) -> Replay | Non
     if file.shape != (len(table), base.card.size, base.card.size, 3) or train.empty:
         return None
     sample = train.sample(min(finetune.REPLAYED, len(train)), random_state=seed)
-    pixels = file[torch.from_numpy(sample.index.to_numpy())].numpy()
+    pixels = file[torch.tensor(sample.index.to_numpy())].numpy()
     known = np.isin(np.array([hash_array(cell) for cell in pixels], np.uint64), base.hashes)
     return Replay(pixels[known], sample.label.to_numpy()[known]) if sample.label[known].nunique() == 2 else None
