@@ -67,7 +67,7 @@ def _able(arch: str) -> str:
     if not has_imagenet_weights(arch):
         able = ", ".join(arch for arch in modules_in("architectures") if has_imagenet_weights(arch))
         raise UserError(
-            f"train.init, train.weights: there are no pretrained weights of torchvision for {arch}; there are for {able}"
+            f"train.init, train.weights: torchvision has no pretrained weights for {arch}; it has some for {able}"
         )
     return arch
 
@@ -99,8 +99,8 @@ def _read_pretrained(path: Path, arch: str) -> Weights:
         raise UserError(f"train.init: {path}: {error.strerror}") from None
     except Exception as error:  # whatever a reader raises on rubbish
         raise UserError(
-            f"train.init: {path} holds no weights (a folder like models/, a model.safetensors, or a .pth or .safetensors "
-            f"file of torchvision's): {error}"
+            f"train.init: {path} holds no weights (a folder like models/, a model.safetensors, or a .pth or "
+            f".safetensors file of torchvision's): {error}"
         ) from None
     wanted = {name: tensor.shape for name, tensor in get_architecture(arch).build(224).state_dict().items()}
     if wanted != given:

@@ -1,4 +1,4 @@
-"""models/model.safetensors: the weights, hashes of the cells they were trained on, and in its header the model config."""
+"""models/model.safetensors: the weights, hashes of the cells they were trained on, and in its header the config."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ from malaria.smear.archive import decode_archive
 
 @dataclass(frozen=True)
 class LabelledCells:
-    """Cells with their labels: an index (N rows) as of `malaria.data.index`, pixels (N, size, size, 3) and their hashes.
+    """Cells with their labels: an index (N rows) as of `malaria.data.index`, pixels (N, size, size, 3), their hashes.
 
     `unsegmented` are the names of the crops in which no cell was found; with unsegmented "drop" they are not among the
     others.

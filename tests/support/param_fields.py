@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 
-from malaria.params import Params, modules_in
+from malaria.params import Fit, Mask, Params, Preprocess, Unsegmented, modules_in
 from tests.support.scratch import ROOT
 
 Tree = dict[str, Any]
@@ -69,6 +69,13 @@ def changed(changes: dict[str, Any]) -> Tree:
         path = tuple(dotted.split("."))
         section_of(tree, path)[path[-1]] = value
     return tree
+
+
+def preprocess_params(
+    size: int = 32, fit: Fit = "stretch", mask: Mask = "auto", unsegmented: Unsegmented = "drop"
+) -> Preprocess:
+    """A section `preprocess`."""
+    return Preprocess(size=size, fit=fit, mask=mask, unsegmented=unsegmented)
 
 
 def section_of(tree: Tree, path: Path) -> Tree:
