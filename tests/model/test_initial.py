@@ -1,4 +1,4 @@
-"""A training starts from the weights that params name, whole or but for the head, or is refused by what does not fit."""
+"""A training starts from the weights that params name, whole or but for the head, or says what does not fit."""
 
 import hashlib
 import re
@@ -102,7 +102,7 @@ def torchvisions(arch: str) -> Weights:
 
 def differing(model: nn.Module, weights: Weights) -> set[str]:
     """What of a network does not have these weights."""
-    network = list(model.children())[2]
+    network, _ = list(model.children())[2].children()
     state = network.state_dict()
     assert state.keys() == weights.keys()
     head, last = find_head(network)

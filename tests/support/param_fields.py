@@ -101,7 +101,7 @@ def ends(key: Key) -> list[Any]:
         return [False, True]
     if kind in (int, float):
         return [_end(key, "ge", "gt", 1), _end(key, "le", "lt", -1)]
-    return []  # a path or a hash
+    return []  # a path, names, or what may be null
 
 
 def beyond(key: Key) -> list[Any]:
