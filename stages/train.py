@@ -1,8 +1,8 @@
 """Train the network and keep its best epoch: `python -m stages train`, or under torchrun (docs/EXPERIMENTS.md).
 
 Reads:    data/cells.npy, data/split.csv: the cells of train and val, never those of test; what train.init names
-Writes:   models/model.safetensors: the weights of the epoch with the lowest loss on val, their config, and hashes
-          of the cells of train and val;
+Writes:   models/model.safetensors: the weights of the epoch with the lowest loss on val, their config, and
+          hashes of the cells of train and val;
           plots/training: dvclive's history of each metric by epoch;
           after each epoch data/checkpoint.safetensors, from which an interrupted training resumes, until it is complete
 Params:   train, and preprocess for the config

@@ -2,6 +2,8 @@
 
 import argparse
 
+from malaria.data.index import CLASSES
+
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """`--model`, as `malaria.load_model` takes it."""
@@ -18,3 +20,14 @@ def add_formats(parser: argparse.ArgumentParser, **formats: str) -> None:
     group = parser.add_mutually_exclusive_group()
     for name, text in formats.items():
         group.add_argument(f"--{name}", dest="format", action="store_const", const=name, default="text", help=text)
+
+
+def add_classes(parser: argparse.ArgumentParser) -> None:
+    """`--classes`, as `download.classes` in params.yaml."""
+    parser.add_argument(
+        "--classes",
+        nargs=2,
+        default=list(CLASSES),
+        metavar=("UNINFECTED", "PARASITIZED"),
+        help="the names of your folders or labels, of the uninfected cells first (0 and 1 are understood too)",
+    )

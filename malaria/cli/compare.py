@@ -3,9 +3,10 @@
   malaria compare main flips             # is the experiment flips better than main?
   malaria compare fold-0 fold-1 ...      # folds and seeds of one variant are pooled
   malaria compare HEAD workspace --md    # the files as they are, as a Markdown table
+  malaria compare models-a models-b      # two models that were adapted to the same cells
 
-Each revision is an experiment, branch, tag, commit or 'workspace'. It is compared with the first one on the test cells
-that both have. Intervals are 95 %, from a bootstrap over patients.
+Each revision is an experiment, branch, tag, commit, 'workspace' or the folder of an adapted model. It is compared with
+the first one on the test cells that both have. Intervals are 95 %, from a bootstrap over patients.
 """
 
 import argparse

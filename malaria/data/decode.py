@@ -9,7 +9,6 @@ from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from malaria.params import Fit
 
 Pixels = npt.NDArray[np.uint8]
-Hashes = npt.NDArray[np.uint64]  # (N,), of the pixels of cells
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # Pillow reads more, some of which run programs
 MAX_PIXELS = 20_000_000  # of an image; a crop has some 20,000, a whole photograph of a smear 16 million

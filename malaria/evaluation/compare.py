@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,19 +38,35 @@ class Run:
 
 
 def read_run(revision: str) -> Run:
-    """The params and test predictions of a revision.
+    """The params and test predictions of a revision, or of the folder of an adapted model, which has no params.
 
     Raises:
         UserError: there is no such revision, its files cannot be reached, or they are of another version.
     """
-    table = io.BytesIO(read_artifact(revision, "data/predictions.csv"))
-    card = json.loads(read_artifact(revision, "models/model.json"))
+    table, card, params = _read_folder(Path(revision)) if Path(revision).is_dir() else _read_revision(revision)
     try:
-        predictions = pd.read_csv(table, dtype={"patient": str})[COLUMNS]
-        test = predictions[predictions.split == "test"].assign(threshold=card["threshold"])
+        predictions = pd.read_csv(io.BytesIO(table), dtype={"patient": str})[COLUMNS]
+        test = predictions[predictions.split == "test"].assign(threshold=json.loads(card)["threshold"])
     except (ValueError, KeyError) as error:
         raise UserError(f"{revision}: its predictions are of another version of this pipeline ({error})") from None
-    return Run(revision, read_params(revision), test)
+    return Run(revision, params, test)
+
+
+def _read_revision(revision: str) -> tuple[bytes, bytes, dict[str, Any]]:
+    """Predictions, model card and params."""
+    names = "data/predictions.csv", "models/model.json"
+    predictions, card = (read_artifact(revision, name) for name in names)
+    return predictions, card, read_params(revision)
+
+
+def _read_folder(folder: Path) -> tuple[bytes, bytes, dict[str, Any]]:
+    """The same of a folder that `malaria adapt` wrote."""
+    try:
+        return (folder / "predictions.csv").read_bytes(), (folder / "model.json").read_bytes(), {}
+    except OSError as error:
+        raise UserError(
+            f"{error.filename}: {error.strerror}; only adapted models have predictions beside them"
+        ) from None
 
 
 def group_runs(runs: Sequence[Run]) -> list[list[Run]]:

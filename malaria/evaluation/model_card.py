@@ -1,12 +1,32 @@
 """models/model.json: what it takes to use the weights, for people and for programs without torch."""
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
+from malaria.data.index import Group
 from malaria.evaluation.calibration import uncertainty_margin
 from malaria.evaluation.ood import ReferenceQuantiles
 from malaria.model.weights import ModelConfig
+
+
+class Adaptation(BaseModel):
+    """What a model was adapted from and with, and its cross-validated metrics on these cells, before and after."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_sha256: str  # of the model.safetensors that was adapted
+    cells_sha256: str  # of the labelled cells: names, labels, groups and hashes of pixels
+    cells: int
+    parasitized: int
+    group: Group
+    groups: int
+    by_cell: bool  # whether folds divide groups, since a class has a single one
+    unsegmented: int  # crops in which no cell was found
+    replayed: int  # cells of the base model's training that were trained on again
+    folds: int
+    seed: int
+    metrics: dict[str, float | None]  # before_NAME, after_NAME, difference_NAME, each with _low and _high
 
 
 class ModelCard(ModelConfig):
@@ -29,6 +49,7 @@ class ModelCard(ModelConfig):
     saliency_peak: float  # maximum of Grad-CAM in the median parasitized cell of val: the scale of the maps
     parameters: int  # number of trainable parameters
     macs: int  # multiply-accumulate operations of one forward pass of a cell
+    adaptation: Adaptation | None = None
 
     def margin(self, threshold: float) -> float:
         """The distance from the logit of a threshold within which a prediction is uncertain."""

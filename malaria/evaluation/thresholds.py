@@ -14,12 +14,24 @@ QUANTILES = np.linspace(0, 1, 401)  # of val's calibrated logits, that model.jso
 
 
 def fit_temperature(labels: Array, logits: Array) -> float:
-    """The divisor of the logits, 0.05 to 20, that maximises the likelihood (Guo et al., ICML 2017)."""
-    sign = 1 - 2 * np.asarray(labels)
-    best = minimize_scalar(
-        lambda log_t: np.logaddexp(0, sign * logits / np.exp(log_t)).mean(), bounds=np.log([0.05, 20]), method="bounded"
-    )
+    """The divisor of logits, 0.05 to 20, that maximises the likelihood of labels in 0..1 (Guo et al., ICML 2017)."""
+
+    def loss(log_t: float) -> float:
+        scaled = logits / np.exp(log_t)
+        return float((labels * np.logaddexp(0, -scaled) + (1 - labels) * np.logaddexp(0, scaled)).mean())
+
+    best = minimize_scalar(loss, bounds=np.log([0.05, 20]), method="bounded")
     return float(np.exp(best.x))
+
+
+def smooth_labels(labels: Array) -> Array:
+    """Labels moved inwards, the less the more there are, so that a few separable ones do not make the temperature 0.
+
+    To (N+ + 1) / (N+ + 2) and 1 / (N- + 2) for N+ positive and N- negative ones (Platt, 1999).
+    """
+    positives, negatives = labels.sum(), (1 - labels).sum()
+    smoothed: Array = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    return smoothed
 
 
 def choose_thresholds(val: pd.DataFrame) -> dict[str, float | None]:

@@ -18,6 +18,7 @@ from malaria.params import Augment as Policy
 
 SHEAR, ZOOM, SHIFT = 0.1, 0.15, 0.05  # ratio; ratio; share of the side: each -x .. x
 BRIGHTNESS, CONTRAST, SATURATION, TINT = 0.2, 0.2, 0.2, 0.08  # factors 1-x .. 1+x; tint a channel
+DENSITY, MIXING, STAINING, RANGE = 0.5, 0.15, 0.15, 0.4  # of stain: see _stain
 BLUR, NOISE = 1.5, 0.1  # of robust, at the most: sigma in px, standard deviation of a channel in 0..1
 OPERATIONS, MAGNITUDE = 2, 5  # of randaugment: how many of torchvision's a cell, and how strong, 0 .. 30
 
@@ -74,6 +75,28 @@ def _robust(batch: Tensor, random: Generator) -> Tensor:
     batch[1::4] = _noise(batch[1::4], random)
     batch[2::8] = _background(batch[2::8], random)
     return batch
+
+
+def _color_affine_and_stain(batch: Tensor, random: Generator) -> Tensor:
+    return _stain(_color_and_affine(batch, random), random)
+
+
+def _stain(batch: Tensor, random: Generator) -> Tensor:
+    """Another laboratory's stain and exposure: a random change of optical densities, and of contrast.
+
+    By the law of Beer and Lambert the negative logarithm of a pixel is linear in the amounts of the dyes (Ruifrok and
+    Johnston, 2001). Each cell's densities are mixed between the channels by a 3 x 3 matrix near the identity, and
+    scaled, together by 1.1 - DENSITY .. 1.1 + DENSITY and each channel by 1 - STAINING .. 1 + STAINING.
+    """
+    n, inside = len(batch), find_inside(batch)
+    density = -torch.log(batch.clamp(min=1 / 255)).flatten(2)
+    mixing = torch.eye(3, device=batch.device) + _uniform(random, MIXING, n, 3, 3)
+    amount = 1.1 + _uniform(random, DENSITY, n, 1, 1)
+    channel = 1 + _uniform(random, STAINING, n, 3, 1)
+    changed = torch.exp(-(mixing @ density) * amount * channel).view_as(batch) * inside
+    level = changed.sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp(min=1)
+    contrast = 1 + _uniform(random, RANGE, n, 1, 1, 1)
+    return (level + (changed - level) * contrast).clamp(1 / 255, 1) * inside
 
 
 def _blur(batch: Tensor, random: Generator) -> Tensor:
@@ -191,6 +214,7 @@ AUGMENTATIONS = {
     "color": Augmentation(_flips, _color),
     "full": Augmentation(_flips, _color_and_affine),
     "robust": Augmentation(_flips, _robust),
+    "stain": Augmentation(_flips, _color_affine_and_stain),
     "randaugment": Augmentation(_flips, _randaugment),
     "mixup": Augmentation(_flips, _color_and_affine, _mixup),
     "cutmix": Augmentation(_flips, _color_and_affine, _cutmix),

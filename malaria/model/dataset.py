@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from malaria.core.errors import UserError
-from malaria.data.decode import Hashes
-from malaria.smear.crops import hash_pixels
+from malaria.core.hashing import Hashes, hash_array
 
 
 class CellFile:
@@ -71,7 +70,7 @@ def hash_cells(cells: Cells, splits: list[str]) -> Hashes:
     """A hash of the pixels of each cell of some splits."""
     rows = torch.cat([cells.rows[name] for name in splits])
     parts = (cells.pixels[part].cpu().numpy() for part in torch.split(rows, 1024))
-    return np.array([hash_pixels(cell) for part in parts for cell in part], np.uint64)
+    return np.array([hash_array(cell) for part in parts for cell in part], np.uint64)
 
 
 def to_floats(cells: Tensor) -> Tensor:

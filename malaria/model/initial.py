@@ -99,8 +99,8 @@ def _read_pretrained(path: Path, arch: str) -> Weights:
         raise UserError(f"train.init: {path}: {error.strerror}") from None
     except Exception as error:  # whatever a reader raises on rubbish
         raise UserError(
-            f"train.init: {path} holds no weights (a folder like models/, a model.safetensors, or a .pth or "
-            f".safetensors file of torchvision's): {error}"
+            f"train.init: {path} holds no weights; give a folder like models/, its model.safetensors, or a .pth or "
+            f".safetensors file of torchvision's ({error})"
         ) from None
     wanted = {name: tensor.shape for name, tensor in get_architecture(arch).build(224).state_dict().items()}
     if wanted != given:

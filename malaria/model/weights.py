@@ -1,4 +1,4 @@
-"""models/model.safetensors: the weights, hashes of the cells they were trained on, and in its header the config."""
+"""models/model.safetensors: weights, hashes of the cells they were trained on, and in its header the model config."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from malaria.core.artifacts import write_bytes
-from malaria.data.decode import Hashes
+from malaria.core.hashing import Hashes
 from malaria.data.index import CLASSES
 from malaria.model.network import (
     Channels,

@@ -9,8 +9,9 @@ import pandas as pd
 
 from malaria.core.artifacts import atomic_write
 from malaria.core.errors import UserError
+from malaria.core.hashing import Hashes
 from malaria.core.workers import count_cores
-from malaria.data.decode import Hashes, Pixels
+from malaria.data.decode import Pixels
 from malaria.data.sources.own import read_labels, write_labelled
 from malaria.params import Preprocess
 from malaria.smear.archive import decode_archive
@@ -18,7 +19,7 @@ from malaria.smear.archive import decode_archive
 
 @dataclass(frozen=True)
 class LabelledCells:
-    """Cells with their labels: an index (N rows) as of `malaria.data.index`, pixels (N, size, size, 3), their hashes.
+    """Cells with labels: an index (N rows) as of `malaria.data.index`, pixels (N, size, size, 3) and their hashes.
 
     `unsegmented` are the names of the crops in which no cell was found; with unsegmented "drop" they are not among the
     others.

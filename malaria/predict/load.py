@@ -2,6 +2,8 @@
 
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +62,25 @@ def load_scorer(source: str | Path) -> tuple[Scorer, ModelCard]:
     Raises:
         UserError: there is no model, or it is incomplete or of another version.
     """
+    with model_folder(source) as folder:
+        network, card = read_folder(folder, str(source))
+    return Scorer(network, card).to(pick_device()).eval(), card
+
+
+@contextmanager
+def model_folder(source: str | Path) -> Iterator[Path]:
+    """The folder with the files of a model: the source itself, or those of a revision, for a while.
+
+    Raises:
+        UserError: there is no such revision, or its model cannot be reached.
+    """
     if Path(source).is_dir() or str(source) == "models":
-        return _read_folder(Path(source), str(source))
+        yield Path(source)
+        return
     with tempfile.TemporaryDirectory() as folder:
         for name in MODEL_FILES:
             (Path(folder) / name).write_bytes(read_artifact(str(source), f"models/{name}"))
-        return _read_folder(Path(folder), str(source))
+        yield Path(folder)
 
 
 def as_classifier(scorer: Scorer, card: ModelCard) -> Classifier:
@@ -93,7 +108,12 @@ def _to_tensor(cells: Pixels) -> torch.Tensor:
     return torch.from_numpy(np.require(cells, requirements="W"))
 
 
-def _read_folder(folder: Path, name: str) -> tuple[Scorer, ModelCard]:
+def read_folder(folder: Path, name: str) -> tuple[nn.Module, ModelCard]:
+    """The network, on the CPU, and the card of a model folder, which messages call `name`.
+
+    Raises:
+        UserError: there is no model, or it is incomplete or of another version.
+    """
     try:
         card = read_card((folder / CARD).read_bytes())
         network, config = read_model(folder / WEIGHTS)
@@ -105,7 +125,7 @@ def _read_folder(folder: Path, name: str) -> tuple[Scorer, ModelCard]:
         raise UserError(f"{name}: an incomplete model, or one of another version: {error}\n{HOW_TO_GET_ONE}") from None
     if not config.model_dump().items() <= card.model_dump().items():
         raise UserError(f"{name}: {CARD} is not of the weights beside it; get both anew: {HOW_TO_GET_ONE}")
-    return Scorer(network, card).to(pick_device()).eval(), card
+    return network, card
 
 
 def _load_onnx(path: Path) -> Classifier:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from malaria.core.archive import open_archive
+from malaria.core.hashing import Hashes, hash_array
 from malaria.core.workers import start_pool
-from malaria.data.decode import Hashes, read_image, to_square
+from malaria.data.decode import read_image, to_square
 from malaria.params import Preprocess
-from malaria.smear.crops import hash_pixels, is_blank, isolate
+from malaria.smear.crops import is_blank, isolate
 
 _CHUNK = 256  # cells a task: long enough to hide the cost of a task, short enough for a smooth progress bar
 
@@ -66,7 +67,7 @@ def _decode_rows(
             cell = to_square(image, how.size, how.fit)
             if is_blank(cell):
                 raise ValueError("it has a single colour, so no cell is in it")
-            pixels[start + row], hashes[row] = cell, hash_pixels(cell)
+            pixels[start + row], hashes[row] = cell, hash_array(cell)
             unsegmented += [] if found else [name]
         except MemoryError:
             raise

@@ -1,7 +1,5 @@
 """From an image of one cell to the square of pixels that the network sees, in training as in prediction."""
 
-import hashlib
-
 from PIL import Image
 
 from malaria.data.decode import Pixels, read_image, to_rgb, to_square
@@ -50,8 +48,3 @@ def is_blank(cell: Pixels) -> bool:
 def _has_one_color(pixels: Pixels) -> bool:
     lit = pixels[pixels.any(-1)]
     return bool((lit == lit[:1]).all())
-
-
-def hash_pixels(cell: Pixels) -> int:
-    """64 bits that tell cells (size, size, 3) apart by their pixels."""
-    return int.from_bytes(hashlib.blake2b(cell.tobytes(), digest_size=8).digest())

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from malaria.data.decode import read_image, to_square
-from malaria.smear.crops import decode, hash_pixels, is_blank, isolate, to_cell
+from malaria.smear.crops import decode, is_blank, isolate, to_cell
 from tests.support.images import NOISE, empty_crop, with_background
 from tests.support.param_fields import preprocess_params
 
@@ -54,12 +54,6 @@ def test_the_image_that_is_given_stays_as_it_is(drawn: Cells) -> None:
         before = image.tobytes()
         to_cell(image, preprocess_params(unsegmented="keep"))
         assert image.tobytes() == before
-
-
-def test_a_hash_tells_pixels_apart(drawn: Cells) -> None:
-    cells = [decode(data, preprocess_params()) for _, data in drawn[:50]]
-    assert len({hash_pixels(cell) for cell in cells}) == 50
-    assert hash_pixels(cells[0]) == hash_pixels(np.asfortranarray(cells[0])) < 2**64
 
 
 @pytest.mark.parametrize(("color", "blank"), [("pink", True), ("black", True), (None, False)])

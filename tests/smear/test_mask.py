@@ -57,7 +57,8 @@ def test_of_touching_cells_the_one_in_the_middle_is_mostly_found(fields: list[Fi
     tables = [field.cells[~field.cells.cut & field.cells.touching] for field in fields]
     found = np.array([overlap(*it) for field, table in zip(fields, tables, strict=True) for it in crops(field, table)])
     assert len(found) >= 20
-    assert np.median(found) >= 0.8
+    assert np.median(found) >= 0.7
+    assert (found >= 0.5).mean() >= 0.9
 
 
 def test_where_neighbours_lie_at_the_border_and_nothing_in_the_middle_no_cell_is_found(

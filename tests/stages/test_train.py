@@ -16,13 +16,13 @@ from torchvision.models import get_model
 
 from malaria.core.artifacts import write_array, write_csv
 from malaria.core.errors import UserError
+from malaria.core.hashing import hash_array
 from malaria.model.dataset import Cells
 from malaria.model.hardware import pick_precision, prepare
 from malaria.model.initial import build_initial
 from malaria.model.trainer import train_epochs
 from malaria.model.weights import make_config, read_model, read_training_hashes
 from malaria.params import Params, Train, modules_in
-from malaria.smear.crops import hash_pixels
 from stages import train
 from tests.support.models import make_model, same_weights
 from tests.support.param_fields import changed, ends_of, preprocess_params
@@ -107,12 +107,12 @@ def test_a_training_at_next_to_no_rate_stays_at_the_model_that_it_starts_from(
     cells: np.ndarray, workspace: Path
 ) -> None:
     start = make_model(workspace / "start")
-    run_stage(init="start", lr=1e-9, weight_decay=0.0)
+    run_stage(seed=1, init="start", lr=1e-9, weight_decay=0.0)
     (first, _), (model, config) = read_model(start / "model.safetensors"), read_model(Path(MODEL))
     named = dict(first.named_parameters())
     assert all(torch.allclose(weight, named[name], atol=1e-6) for name, weight in model.named_parameters())
     assert config.init_sha256 == hashlib.sha256((start / "model.safetensors").read_bytes()).hexdigest()
-    run_stage(lr=1e-9, weight_decay=0.0)
+    run_stage(seed=1, lr=1e-9, weight_decay=0.0)
     fresh, config = read_model(Path(MODEL))
     assert not same_weights(fresh, model)
     assert config.init_sha256 is None
@@ -120,7 +120,7 @@ def test_a_training_at_next_to_no_rate_stays_at_the_model_that_it_starts_from(
 
 def test_the_model_has_the_hashes_of_the_cells_of_train_and_val_alone(cells: np.ndarray) -> None:
     run_stage()
-    assert sorted(read_training_hashes(Path(MODEL)).tolist()) == sorted(hash_pixels(cell) for cell in cells[:18])
+    assert sorted(read_training_hashes(Path(MODEL)).tolist()) == sorted(hash_array(cell) for cell in cells[:18])
 
 
 def test_a_model_that_does_not_fit_or_is_not_there_stops_the_stage_before_it_trains(
