@@ -15,11 +15,14 @@ from PIL import Image
 
 from bench.timing import by_turns
 from malaria.core.workers import count_cores, start_pool
-from malaria.data.decode import Pixels, decode_archive
+from malaria.data.decode import Pixels
 from malaria.data.index import read_index
+from malaria.params import Preprocess
+from malaria.smear.archive import decode_archive
 
 CELLS, INDEX = Path("data/cells.zip"), Path("data/cells.csv")
 TURNS, SAMPLE = 3, 2000
+HOW = Preprocess(size=64, fit="stretch", mask="auto", unsegmented="drop")
 
 
 def by_pillow(png: bytes) -> Pixels:
@@ -55,7 +58,7 @@ def bare(names: list[str]) -> None:
 
 def preprocess(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        list(decode_archive(CELLS, names, Path(folder) / "cells.npy", 64, "stretch", count_cores()))
+        list(decode_archive(CELLS, names, Path(folder) / "cells.npy", HOW, count_cores()))
 
 
 def compare_decoders(names: list[str]) -> None:

@@ -20,7 +20,7 @@ from torch.nn.functional import interpolate, pad
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from bench.results import to_markdown, write_down
-from malaria.data.decode import decode, to_square
+from malaria.data.decode import read_image, to_square
 from malaria.data.index import read_index
 from malaria.data.sources.drawing.sets import draw_cells
 from malaria.evaluation.metrics import Array
@@ -51,7 +51,7 @@ def photographs(number: int, size: int) -> Tensor:
 
 def draw(size: int) -> Tensor:
     drawn = draw_cells(patients=40, cells=SAMPLE, seed=0, workers=1)
-    return torch.from_numpy(np.stack([decode(png, size, "stretch") for _, png in drawn]))
+    return torch.from_numpy(np.stack([to_square(read_image(png), size, "stretch") for _, png in drawn]))
 
 
 def inside(cells: Tensor) -> Tensor:

@@ -15,9 +15,12 @@ from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 
 from malaria.core.workers import count_cores
-from malaria.data.image_files import ImageFile, decode_files, find_images
+from malaria.data.image_files import ImageFile, find_images
+from malaria.params import Preprocess
+from malaria.smear.files import decode_files
 
 CELLS = "data/cells.zip"
+HOW = Preprocess(size=64, fit="stretch", mask="auto", unsegmented="drop")
 TURNS, OVER = 3, 5
 
 
@@ -27,7 +30,7 @@ def files(times: int) -> Iterator[ImageFile]:
 
 def decode(model: str, times: int) -> Iterator[int]:
     yield 0
-    yield from (len(part.names) for part in decode_files(files(times), 64, "stretch", count_cores()))
+    yield from (len(part.names) for part in decode_files(files(times), HOW, count_cores()))
 
 
 def predict(model: str, times: int) -> Iterator[int]:

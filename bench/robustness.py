@@ -22,12 +22,14 @@ from bench.results import to_markdown, write_down
 from malaria import load_model
 from malaria.core.archive import open_archive
 from malaria.core.workers import count_cores, start_pool
-from malaria.data.decode import Pixels, read_image, to_square
+from malaria.data.decode import Pixels, read_image
 from malaria.data.index import read_index
 from malaria.evaluation.bootstrap import interval, resample
 from malaria.evaluation.metrics import compute_metrics
 from malaria.model.hardware import prepare
+from malaria.params import Preprocess
 from malaria.predict.classifier import Classifier
+from malaria.smear.crops import to_cell
 
 ARCHIVE, SPLIT = Path("data/cells.zip"), Path("data/split.csv")
 METRICS = ["accuracy", "sensitivity", "specificity", "roc_auc", "brier", "ece"]
@@ -101,19 +103,20 @@ CHANGES: dict[str, tuple[Change, str, tuple[float, ...]]] = {
 }
 
 
-def change_cell(archive: Path, change: str | None, strength: float, size: int, fit: str, name: str) -> Pixels:
+def change_cell(archive: Path, change: str | None, strength: float, how: Preprocess, name: str) -> Pixels:
     """One image of the archive, changed, as the network sees it; the same each time."""
     image = np.asarray(read_image(open_archive(archive).read(name)).convert("RGB"))
     if change:
         image = CHANGES[change][0](image, strength, np.random.default_rng(zlib.crc32(name.encode())))
-    return to_square(Image.fromarray(image), size, fit)
+    return to_cell(Image.fromarray(image), how)
 
 
 def predict(
     model: Classifier, archive: Path, cells: pd.DataFrame, run: Map, change: str | None, strength: float
 ) -> pd.DataFrame:
     """The cells with the columns of `Classifier.decide`, and whether the prediction is correct."""
-    work = partial(change_cell, archive, change, strength, model.card.size, model.card.fit)
+    how = model.card.preprocess.model_copy(update={"unsegmented": "keep"})  # each change has all cells
+    work = partial(change_cell, archive, change, strength, how)
     table = cells.reset_index(drop=True).join(model.predict_cells(np.stack(list(run(work, cells.name)))))
     return table.assign(correct=(table.probability >= model.card.threshold) == (table.label == 1))
 

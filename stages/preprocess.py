@@ -50,7 +50,7 @@ def preprocess(archive: Path, index: pd.DataFrame, out: Path, params: Preprocess
                     unsegmented += without_cell
                     bar.update(len(chunk))
             copies = find_copies(np.concatenate(hashes), np.load(temporary, mmap_mode="r"))
-            refuse_contradictions(archive, index, copies)
+            refuse_contradictions(index, copies)
     except ValueError as error:
         raise UserError(f"{archive}: {error}\nThen run `uv run dvc repro -f download`") from None
     return explain_copies(names, copies), unsegmented

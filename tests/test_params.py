@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from malaria.data.sources.drawing.sets import plan
 from malaria.data.sources.nih import make_index
 from malaria.data.splits import assign_splits
-from malaria.params import Params, ParamsError, load_params
+from malaria.params import NOTHING, Params, ParamsError, load_params
 from tests.support.param_fields import Key, beyond, changed, ends, keys, read_tree, section_of, sections
 from tests.support.scratch import ROOT
 
@@ -103,7 +103,7 @@ def test_any_value_of_any_type_is_used_as_it_is_or_refused_by_name(tmp_path: Pat
 @pytest.mark.parametrize("dotted", KEYS)
 def test_a_bad_value_and_a_missing_key_are_refused_by_name(dotted: str, tmp_path: Path) -> None:
     bad = [*beyond(KEYS[dotted]), {"a": 1}, ["b"]]
-    bad += ["resnet99", "1"] if "weights" not in dotted else []
+    bad += [""] if is_text(KEYS[dotted]) else ["resnet99", "1"]
     for value in bad:
         message = used_or_refused(changed({dotted: value}), tmp_path)
         assert f"  {dotted}: " in message
@@ -120,13 +120,18 @@ def test_a_float_that_is_not_finite_is_refused_by_name(tmp_path: Path) -> None:
             load_params(tmp_path / "params.yaml")
 
 
+def is_text(key: Key) -> bool:
+    """Whether any text but none is accepted: it is a path."""
+    return key.field.annotation is str and key.bound("min_length") == 1
+
+
 def likely(key: Key) -> st.SearchStrategy[Any]:
     """Values of the right type about a key's range, its ends among them."""
     if key.field.annotation is int:
         return st.sampled_from(ends(key) + beyond(key)) | st.integers(0, 200)
     if key.field.annotation is float:
         return st.sampled_from(ends(key) + beyond(key)) | st.floats(0, 1)
-    return st.sampled_from([*ends(key), "resnet50", "0" * 64])
+    return st.sampled_from([*ends(key), "resnet50", "0" * 64, "imagenet", None, ["a", "b"], ["a", "a"], NOTHING])
 
 
 def test_values_that_may_contradict_each_other_are_used_or_refused_by_name(tmp_path: Path) -> None:
@@ -144,11 +149,11 @@ DRAWN = {"download.source": "synthetic"}
     ("changes", "named"),
     [
         ({"split.fold": 5}, ["split.fold=5", "split.folds=5"]),
-        ({"train.freeze": 1}, ["train.freeze", "train.weights"]),
+        ({"train.freeze": 1}, ["train.freeze", "train.init"]),
         ({"train.weights": "imagenet", "train.freeze": 24}, ["train.freeze=24", "train.epochs=24"]),
-        ({"train.weights": "a.pth"}, ["train.weights_sha256", "train.weights=a.pth"]),
-        ({"train.weights_sha256": "0" * 64}, ["train.weights_sha256"]),
-        ({"train.weights": "imagenet", "train.weights_sha256": "0" * 64}, ["train.weights_sha256"]),
+        ({"train.weights": "imagenet", "train.init": "a.pth"}, ["train.weights=imagenet", "train.init=a.pth"]),
+        ({"download.source": "own"}, ["download.source=own", "download.path"]),
+        ({"download.classes": ["a", "a"]}, ["download.classes"]),
         ({"download.synthetic.cells": 159}, ["download.synthetic.cells=159", "download.synthetic.patients=40"]),
         (DRAWN | {"split.folds": 31}, ["split.folds=31", "download.synthetic.patients=40"]),
         (DRAWN | {"split.val": 0.033}, ["split.val=0.033", "download.synthetic.patients=40"]),
@@ -161,6 +166,21 @@ DRAWN = {"download.source": "synthetic"}
 def test_a_contradiction_is_told_by_its_keys(changes: dict[str, Any], named: list[str], tmp_path: Path) -> None:
     message = used_or_refused(changed(changes), tmp_path)
     assert all(name in message for name in named)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"download.sha256": None},
+        {"download.source": "own", "download.path": "cells/labels.csv", "download.classes": ["0", "1"]},
+        {"train.init": "models", "train.freeze": 1},
+        {"train.weights": "imagenet", "train.arch": "resnet18", "train.freeze": 1},
+        {"preprocess.mask": "none", "preprocess.unsegmented": "keep"},
+    ],
+    ids=str,
+)
+def test_values_that_fit_each_other_are_used(changes: dict[str, Any], tmp_path: Path) -> None:
+    assert used_or_refused(changed(changes), tmp_path) == ""
 
 
 def test_all_complaints_are_made_at_once(tmp_path: Path) -> None:

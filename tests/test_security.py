@@ -1,7 +1,6 @@
 """Nothing that the project reads can run code, and what runs on GitHub may do little."""
 
 import ast
-import hashlib
 import io
 import pickle
 import re
@@ -20,9 +19,10 @@ from malaria import load_model
 from malaria.core.errors import UserError
 from malaria.model.checkpoint import Checkpoint
 from malaria.model.dataset import load_cells
-from malaria.model.weights import load_pretrained
-from malaria.params import load_params
-from tests.support.models import make_model
+from malaria.model.initial import build_initial
+from malaria.model.weights import make_config
+from tests.support.models import make_model, train_params
+from tests.support.param_fields import preprocess_params
 from tests.support.scratch import ROOT
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -76,19 +76,17 @@ def to_npy(trap: Trap) -> bytes:
     return buffer.getvalue()
 
 
-def read_weights(path: Path) -> None:
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    changes = {"arch": "resnet18", "weights": str(path), "weights_sha256": sha256}
-    load_pretrained(load_params(ROOT / "params.yaml").train.model_copy(update=changes))
+def start(**changes: str) -> None:
+    params = train_params(arch="resnet18", **changes)
+    build_initial(make_config(params, preprocess_params(), "fp32"), params)
 
 
 READERS: dict[str, Callable[[Path], object]] = {
     "model/model.safetensors": lambda path: load_model(path.parent),
-    "weights.pth": read_weights,
-    "weights.safetensors": read_weights,
-    "hub/checkpoints/resnet18-f37072fd.pth": lambda _: load_pretrained(  # where torchvision keeps what it downloaded
-        load_params(ROOT / "params.yaml").train.model_copy(update={"arch": "resnet18", "weights": "imagenet"})
-    ),
+    "init/model.safetensors": lambda path: start(init=str(path.parent)),
+    "weights.pth": lambda path: start(init=str(path)),
+    "weights.safetensors": lambda path: start(init=str(path)),
+    "hub/checkpoints/resnet18-f37072fd.pth": lambda _: start(weights="imagenet"),  # where torchvision keeps it
     "cells.npy": lambda path: load_cells(path, pd.DataFrame({"label": [1]}), torch.device("cpu"), 32),
 }
 

@@ -11,7 +11,6 @@ NIH's data has dozens of these, all within a patient, whom a split by patient ke
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -38,14 +37,14 @@ def find_copies(hashes: Hashes, pixels: Pixels) -> Pairs:
     return np.array([(firsts[row], row) for row in same], np.int64).reshape(-1, 2)
 
 
-def refuse_contradictions(archive: Path, index: pd.DataFrame, copies: Pairs) -> None:
+def refuse_contradictions(index: pd.DataFrame, copies: Pairs) -> None:
     """Raise ValueError, naming the first pairs, if cells with the same pixels have different labels."""
     labels, names = index.label.to_numpy(), index.name.tolist()
     both = copies[labels[copies[:, 0]] != labels[copies[:, 1]]].tolist()
     if both:
         raise ValueError(
-            f"{len(both)} of the images in {archive} are in both classes, pixel for pixel: {_name(names, both)}. "
-            "Remove those with the wrong label from what it was made from, and run `uv run dvc repro -f download`"
+            f"{len(both)} of the images are in both classes, pixel for pixel: {_name(names, both)}. Remove those with "
+            "the wrong label from what the archive was made from"
         )
 
 

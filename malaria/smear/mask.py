@@ -12,6 +12,7 @@ WORKING_SIDE = 96  # px, of the longer side at which a crop is segmented: NIH's 
 CUT_OUT = 0.4  # share of the border that is black from which on a crop is cut out: NIH's have 0.57 or more
 SHARES = 0.2, 0.97  # of the crop that a cell fills: less is a speck, more no outline
 DENSITY = 0.4  # of a typical pixel of the cell: what is denser than this share of it belongs to a cell
+FAINT = 0.2  # optical density, summed over the channels: less is uneven background; cells have 0.4 or more
 MIDDLE = 0.35  # of half the side: a cell that does not reach this close to the centre is a neighbour
 
 
@@ -58,6 +59,8 @@ def find_cell(crop: Pixels) -> Mask | None:
     radius = _distance_from_centre(*small.shape[:2])
     density = _optical_density(small)
     typical = np.percentile(density[radius < 0.8], 60)
+    if typical < FAINT:
+        return None
     cells = ndimage.binary_opening(ndimage.binary_fill_holes(density > DENSITY * typical), iterations=2)
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(cells), 2)
     seeds = np.zeros(depth.shape, np.int32)

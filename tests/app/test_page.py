@@ -20,12 +20,12 @@ import torch
 from playwright.sync_api import Browser
 
 from malaria.cli.__main__ import main
-from malaria.data.decode import decode
 from malaria.data.sources.drawing.png import encode_png
 from malaria.evaluation.ood import find_quantiles, image_statistics
 from malaria.model.dataset import to_floats
 from malaria.predict.classifier import Classifier
 from malaria.predict.load import load_model
+from malaria.smear.crops import decode
 from tests.support.browser import DESKTOP, FOUND, PHONE
 from tests.support.models import make_model
 from tests.support.scratch import ROOT
@@ -47,7 +47,7 @@ def model(drawn: list[tuple[str, bytes]], tmp_path_factory: pytest.TempPathFacto
     """Random weights, whose threshold parts the drawn cells, and whose reference quantiles are theirs."""
     folder = make_model(tmp_path_factory.mktemp("model"))
     untuned = load_model(folder)
-    squares = np.stack([decode(data, 32, untuned.card.fit) for _, data in drawn])
+    squares = np.stack([decode(data, untuned.card.preprocess) for _, data in drawn])
     middle, low = np.quantile(untuned.score(squares)[0], [0.5, 0.2]).tolist()
     return make_model(
         folder,

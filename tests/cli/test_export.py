@@ -9,14 +9,16 @@ import pytest
 
 from malaria import load_model
 from malaria.cli.__main__ import main
-from malaria.data.decode import Pixels, decode
+from malaria.data.decode import Pixels
+from malaria.smear.crops import decode
 from tests.support.models import make_model
+from tests.support.param_fields import preprocess_params
 from tests.support.scratch import ROOT
 
 
 @pytest.fixture(scope="module")
 def pixels(drawn: list[tuple[str, bytes]]) -> Pixels:
-    return np.stack([decode(png, 32, "stretch") for _, png in drawn])
+    return np.stack([decode(png, preprocess_params()) for _, png in drawn])
 
 
 @pytest.fixture

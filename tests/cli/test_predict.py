@@ -16,7 +16,7 @@ from malaria import load_model
 from malaria.cli.__main__ import main
 from malaria.core.archive import MAX_BYTES
 from malaria.data.decode import MAX_PIXELS
-from malaria.data.image_files import CHUNK
+from malaria.smear.files import CHUNK
 from tests.support.models import make_model
 from tests.support.scratch import ROOT
 

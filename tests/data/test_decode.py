@@ -1,26 +1,17 @@
-"""A cell becomes the pixels that Pillow gives, on any number of cores, and what is no cell is refused by name."""
+"""An image file becomes the square of pixels that Pillow gives, and what is no sound image is refused."""
 
 import io
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from malaria.core.archive import write_archive
-from malaria.data.decode import MAX_PIXELS, blacken, decode, decode_archive, is_blank, read_image, to_square
+from malaria.data.decode import MAX_PIXELS, blacken, read_image, to_square
 from malaria.params import Fit
-from tests.support.images import NOISE, encode, of_header_size, two_colors, with_wrong_crc
+from tests.support.images import NOISE, encode, of_header_size, with_wrong_crc
 
 Cells = list[tuple[str, bytes]]
 ORANGE = (200, 100, 50)
-
-
-def rows_of(archive: Path, names: list[str], out: Path, workers: int) -> bytes:
-    hashes = np.concatenate(list(decode_archive(archive, names, out, 32, "stretch", workers)))
-    assert len(set(hashes)) == len(names)
-    return out.read_bytes()
 
 
 @pytest.mark.parametrize("fit", ["stretch", "pad"])
@@ -60,7 +51,7 @@ def test_an_image_of_another_mode_is_read_as_what_it_shows(kind: str, drawn: Cel
         "transparent": (encode(over_white), Image.alpha_composite(Image.new("RGBA", cell.size, "black"), over_white)),
     }[kind]
     expected = to_square(shown.convert("RGB"), 32, "stretch").astype(int)
-    assert abs(decode(data, 32, "stretch") - expected).mean() < 4
+    assert abs(to_square(read_image(data), 32, "stretch") - expected).mean() < 4
 
 
 REFUSED = {
@@ -80,49 +71,10 @@ REFUSED = {
 def test_a_file_that_is_no_sound_image_is_refused(image: str) -> None:
     data, told = REFUSED[image]
     with pytest.raises(ValueError, match=told):
-        decode(data, 32, "stretch")
+        to_square(read_image(data), 32, "stretch")
 
 
 def test_a_sound_png_with_several_chunks_of_pixels_is_read() -> None:
     large = NOISE.resize((400, 400))
     assert encode(large, compress_level=0).count(b"IDAT") > 1
     assert read_image(encode(large, compress_level=0)).tobytes() == large.tobytes()
-
-
-@pytest.mark.parametrize(("color", "blank"), [("pink", True), ("black", True), (None, False)])
-def test_a_cell_of_one_color_is_blank(color: str | None, blank: bool) -> None:
-    image = Image.new("RGB", (50, 90), color) if color else NOISE
-    assert is_blank(to_square(image, 32, "pad")) == blank
-
-
-def test_rows_are_in_the_order_of_the_names_on_any_number_of_cores(drawn: Cells, archive: Path, tmp_path: Path) -> None:
-    names = [name for name, _ in drawn][::-1]
-    content = rows_of(archive, names, tmp_path / "one.npy", 1)
-    assert rows_of(archive, names, tmp_path / "two.npy", 2) == content
-    rows, pngs = np.load(tmp_path / "one.npy", mmap_mode="r"), dict(drawn)
-    assert rows.shape == (240, 32, 32, 3)
-    for row in (0, 100, 239):
-        assert (rows[row] == decode(pngs[names[row]], 32, "stretch")).all()
-
-
-def test_every_image_that_is_no_cell_is_named_in_one_error(drawn: Cells, tmp_path: Path) -> None:
-    broken = {
-        3: b"not an image",
-        77: drawn[77][1][:200],
-        90: with_wrong_crc(drawn[90][1]),
-        200: encode(Image.new("RGB", (1, 1), "red")),
-    }
-    path, names = tmp_path / "cells.zip", [name for name, _ in drawn]
-    write_archive(path, [(name, broken.get(n, png)) for n, (name, png) in enumerate(drawn)])
-    with pytest.raises(ValueError, match=rf"4 .*{path}") as refused:
-        list(decode_archive(path, names, tmp_path / "out", 32, "pad", 2))
-    assert [name for name in names if name in str(refused.value)] == [names[n] for n in broken]
-
-
-def test_a_damaged_member_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "cells.zip"
-    write_archive(path, [("a.png", two_colors(1)), ("b.png", two_colors(2))])
-    path.write_bytes(path.read_bytes().replace(two_colors(2), bytes(len(two_colors(2)))))
-    assert zipfile.ZipFile(path).testzip() == "b.png"
-    with pytest.raises(ValueError, match=r"b\.png"):
-        list(decode_archive(path, ["a.png", "b.png"], tmp_path / "out", 32, "pad", 1))

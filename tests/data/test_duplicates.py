@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from malaria.data.decode import decode
+from malaria.data.decode import read_image, to_square
 from malaria.data.duplicates import LIMIT, find_copies, find_near, hash_cells, list_duplicates
 from tests.support.images import encode
 
@@ -20,7 +20,7 @@ def images(drawn: Cells) -> list[Image.Image]:
 
 
 def stack(images: list[Image.Image], size: int = 64, kind: str = "PNG", **options: object) -> np.ndarray:
-    return np.stack([decode(encode(image, kind, **options), size, "stretch") for image in images])
+    return np.stack([to_square(read_image(encode(image, kind, **options)), size, "stretch") for image in images])
 
 
 def test_copies_are_told_by_their_pixels_even_if_hashes_collide() -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from malaria.data import image_files
-from malaria.data.decode import decode
-from malaria.data.image_files import ImageFile, decode_files, find_images
+from malaria.data.image_files import ImageFile, find_images
 from tests.support.images import encrypted, pack
 
 
@@ -83,18 +81,3 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "scandir", refuse)  # root, who may run this, may read all
     (file,) = find_images([str(tmp_path)])
     assert "Permission denied" in (file.problem or "")
-
-
-@pytest.mark.parametrize("chunk", [4, 100])  # several chunks are decoded in worker processes, one is here
-def test_images_are_decoded_in_order_and_broken_ones_named(
-    chunk: int, drawn: list[tuple[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(image_files, "CHUNK", chunk)
-    (tmp_path / "cells.zip").write_bytes(pack(dict(drawn[:10]) | {drawn[3][0]: b"junk"}))
-    found = list(decode_files(find_images([f"{tmp_path}/cells.zip"]), 32, "pad", 1))
-    good = [cell for cell in drawn[:10] if cell != drawn[3]]
-    assert [name for part in found for name in part.names] == [f"{tmp_path}/cells.zip/{name}" for name, _ in good]
-    cells = [cell for part in found for cell in part.cells]
-    assert all((cell == decode(data, 32, "pad")).all() for cell, (_, data) in zip(cells, good, strict=True))
-    (broken,) = (line for part in found for line in part.broken)
-    assert broken.startswith(f"{tmp_path}/cells.zip/{drawn[3][0]}: ")

@@ -151,8 +151,8 @@ def test_the_notebook_is_one_line_of_params_that_are_accepted(tmp_path: Path) ->
     assert params.split.by == "cell"
     assert params.train == Train(
         arch="simple_cnn",
+        init="inputs/none",
         weights=None,
-        weights_sha256=None,
         freeze=0,
         color="keep",
         augment="none",

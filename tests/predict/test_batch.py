@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from malaria import load_model
-from malaria.data.decode import decode_archive
-from malaria.data.image_files import CHUNK, ImageFile
+from malaria.data.image_files import ImageFile
 from malaria.predict.batch import predict_files
 from malaria.predict.classifier import Classifier
+from malaria.smear.archive import decode_archive
+from malaria.smear.files import CHUNK
 from tests.support.models import make_model
 
 
@@ -24,7 +25,7 @@ def test_many_images_are_predicted_in_order_as_evaluation_sees_them(
 ) -> None:
     """By several processes, with one that is not there among them."""
     names = [name for name, _ in drawn]
-    list(decode_archive(archive, names, tmp_path / "cells.npy", classifier.card.size, classifier.card.fit, 1))
+    list(decode_archive(archive, names, tmp_path / "cells.npy", classifier.card.preprocess, 1))
     expected = classifier.predict_cells(np.load(tmp_path / "cells.npy")).assign(image=[f"{archive}/{n}" for n in names])
     wanted = [*names[:200], "missing.png", *names[200:], *names]
     parts = list(predict_files((ImageFile(str(archive), name) for name in wanted), classifier, None, workers=2))

@@ -64,3 +64,20 @@ def claiming(data: bytes, size: int) -> bytes:
     new, at = bytearray(data), data.index(b"PK\x01\x02")
     new[22:26] = new[at + 24 : at + 28] = struct.pack("<I", size)
     return bytes(new)
+
+
+def empty_crop(seed: int = 0) -> bytes:
+    """A PNG of a light, noisy ground without a cell, another one for each seed."""
+    noise = np.random.default_rng(seed).normal((225, 200, 190), 4, (70, 80, 3))
+    return encode(Image.fromarray(noise.clip(0, 255).astype(np.uint8)))
+
+
+def with_background(data: bytes) -> bytes:
+    """A cell that is cut out, as a PNG of it in a smear: in the middle of a light, noisy ground."""
+    cell = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    height, width = (side + 2 * (side // 8) for side in cell.shape[:2])
+    crop = np.random.default_rng(0).normal(235, 2, (height, width, 3)).clip(0, 255).astype(np.uint8)
+    top, left = (side // 8 for side in cell.shape[:2])
+    inside = crop[top : top + cell.shape[0], left : left + cell.shape[1]]
+    inside[cell.any(-1)] = cell[cell.any(-1)]
+    return encode(Image.fromarray(crop))

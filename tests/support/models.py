@@ -19,6 +19,7 @@ from malaria.params import Precision, Train, load_params
 from tests.support.scratch import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
+NO_HASHES = np.zeros(0, np.uint64)  # of a model that was trained on nothing
 
 
 class Redness(nn.Module):

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 
-from malaria.params import Params, modules_in
+from malaria.params import Fit, Mask, Params, Preprocess, Unsegmented, modules_in
 from tests.support.scratch import ROOT
 
 Tree = dict[str, Any]
@@ -71,6 +71,13 @@ def changed(changes: dict[str, Any]) -> Tree:
     return tree
 
 
+def preprocess_params(
+    size: int = 32, fit: Fit = "stretch", mask: Mask = "auto", unsegmented: Unsegmented = "drop"
+) -> Preprocess:
+    """A section `preprocess`."""
+    return Preprocess(size=size, fit=fit, mask=mask, unsegmented=unsegmented)
+
+
 def section_of(tree: Tree, path: Path) -> Tree:
     """The section that has a key."""
     for part in path[:-1]:
@@ -94,7 +101,7 @@ def ends(key: Key) -> list[Any]:
         return [False, True]
     if kind in (int, float):
         return [_end(key, "ge", "gt", 1), _end(key, "le", "lt", -1)]
-    return []  # a path or a hash
+    return []  # a path, names, or what may be null
 
 
 def beyond(key: Key) -> list[Any]:

@@ -20,6 +20,7 @@ PIPELINE = [
     ".pre-commit-config.yaml",
     "bench",
     "dvc.yaml",
+    "inputs/none",
     "malaria",
     "params.yaml",
     "pyproject.toml",
