@@ -3,8 +3,8 @@
 CELLS are another laboratory's labelled crops (a folder or CSV file, as for `malaria adapt`). Half of them are the test
 set, the others the pool from which N are labelled, at random or actively: one of each of N clusters of the network's
 features, the one whose prediction is least certain. For each N and seed, which also divides the cells, `models` is
-fine-tuned as `malaria adapt` does, and evaluated on the test half and on NIH's test split (a sample). N = 0 is the model
-as it is, and those of --zero-shot. As a check, the same on NIH's own test patients, half of them the pool.
+fine-tuned as `malaria adapt` does, and evaluated on the test half and on NIH's test split (a sample). N = 0 is the
+model as it is, and those of --zero-shot. As a check, the same on NIH's own test patients, half of them the pool.
 
 Writes docs/results/adaptation.csv, docs/images/adaptation.png, and the medians over seeds into docs/RESULTS.md.
 """

@@ -17,6 +17,7 @@ from malaria.core.artifacts import write_csv, write_json
 from malaria.core.errors import UserError
 from malaria.core.hashing import Hashes, hash_array
 from malaria.data.decode import Pixels
+from malaria.data.describe import describe_cells
 from malaria.data.index import CLASSES, describe_groups, read_index
 from malaria.evaluation import thresholds
 from malaria.evaluation.bootstrap import resample, with_intervals
@@ -198,6 +199,7 @@ def make_card(
         **facts,
     )
     chosen = {
+        "trained_on": f"{base.card.trained_on}; adapted to {describe_cells(index)}",
         "tta": True,
         "temperature": round(temperature, 6),
         "operating_point": point,
