@@ -24,7 +24,7 @@ COPIES, REPLAYED = (
     2048,
     1024,
 )  # augmented new cells, and replayed ones, in all; or one copy of each, where there are more
-STEPS, LR = 80, 4e-3
+STEPS, LR = 40, 4e-3
 NEW, OLD = 96, 32  # cells of a batch
 AUGMENT: Augment = "stain"
 WEIGHT_DECAY, SMOOTHING = 0.05, 0.05
