@@ -38,7 +38,7 @@ from malaria.report.charts import BLUE, GRAY, ORANGE, to_png
 
 LABELS = (10, 25, 50, 100, 200)
 SEEDS = 5
-HOME_CELLS = 1500  # of NIH's test split
+HOME_CELLS = 600  # of NIH's test split
 CELLS, SPLIT = Path("data/cells.npy"), Path("data/split.csv")
 PICTURE = Path("docs/images/adaptation.png")
 

@@ -83,6 +83,7 @@ def test_the_metrics_before_and_after_are_of_cells_that_took_no_part(folder: Pat
     assert adapted.predictions.logit.to_numpy() == pytest.approx(untouched, abs=1e-4)  # the spy changed nothing
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_folds")
 def test_a_model_learns_the_cells_it_is_adapted_to(
     folder: Path, cells: LabelledCells, replay: Replay, monkeypatch: pytest.MonkeyPatch
