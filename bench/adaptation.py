@@ -131,7 +131,7 @@ def read_home(size: int) -> tuple[Labelled, Labelled]:
     samples = [half.sample(min(HOME_CELLS, len(half)), random_state=0) for half in halves]
     file = CellFile(CELLS)
     one, other = (
-        Labelled(file[torch.from_numpy(part.index.to_numpy())].numpy(), part.label.to_numpy()) for part in samples
+        Labelled(file[torch.tensor(part.index.to_numpy())].numpy(), part.label.to_numpy()) for part in samples
     )
     return one, other
 

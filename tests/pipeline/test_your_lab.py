@@ -4,7 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from malaria.data.sources.drawing.crops import draw_crops
@@ -72,20 +71,3 @@ def test_the_lines_of_the_readme_do_too(scratch: Repository) -> None:
     outputs = [scratch.run(line) for line in lines]
     assert "balanced accuracy" in outputs[1]
     assert len(outputs[2].splitlines()) > 50
-
-
-@pytest.mark.slow
-def test_a_table_is_as_good_as_folders_and_changed_images_are_noticed(scratch: Repository) -> None:
-    rows = [
-        (str(path.relative_to(scratch.path / "cells")), path.parts[-3], path.parts[-2])
-        for path in sorted((scratch.path / "cells").rglob("*.png"))
-    ]
-    pd.DataFrame(rows, columns=["image", "label", "patient"]).to_csv(
-        scratch.path / "cells/labels.csv", index=False, sep=";", encoding="utf-8-sig", lineterminator="\r\n"
-    )
-    own = "-S download.source=own -S download.path=cells -S 'download.classes=[healthy,infected]'"
-    scratch.run(f"dvc exp run {own}")
-    assert stages_run(scratch.run("dvc repro --dry")) == []
-    first = scratch.path / "cells" / rows[0][0]
-    first.write_bytes((scratch.path / "kept-aside" / rows[0][1]).rglob("*.png").__next__().read_bytes())
-    assert stages_run(scratch.run("dvc repro --dry"))[0] == "download"
