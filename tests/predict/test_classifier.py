@@ -90,8 +90,13 @@ def test_warnings_follow_the_threshold_and_the_ood_limit(drawn: Cells, pixels: t
     assert (table.ood != "").tolist() == (table.ood_score > 0.9).tolist()
     assert {*table.ood} > {""}
     assert {*table.ood} <= {*STATISTICS, ""}
-    white = np.full((50, 50, 3), 255, np.uint8)
-    assert model.predict([white]).ood.item() in ("edges", "corners", "area", "brightness")
+    white = np.full((1, 32, 32, 3), 255, np.uint8)
+    assert model.predict_cells(white).ood.item() in ("edges", "corners", "area", "brightness")
+
+
+def test_an_image_in_which_no_cell_is_found_is_refused_by_its_place(drawn: Cells, classifier: Classifier) -> None:
+    with pytest.raises(ValueError, match="image 1: no red blood cell"):
+        classifier.predict([drawn[0][1], np.full((50, 50, 3), 255, np.uint8)])
 
 
 def test_an_unknown_operating_point_is_refused_with_a_list(classifier: Classifier) -> None:
