@@ -6,6 +6,7 @@ Writes:   report/index.html, and for the README report/confusion.png and report/
 Params:   all, which the page shows
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pandas as pd
 from malaria.core.artifacts import write_bytes, write_text
 from malaria.data.describe import describe_data, identify_data
 from malaria.data.index import describe_groups, read_index
-from malaria.evaluation.model_card import read_card
 from malaria.params import Params
 from malaria.report import page
 from malaria.report.charts import draw_confusion, to_png
@@ -27,7 +27,7 @@ PAGE = Path("report/index.html")
 
 def main(params: Params) -> None:
     """Run the stage."""
-    card = read_card(Path("models/model.json").read_bytes())
+    card = json.loads(Path("models/model.json").read_text("utf-8"))
     split = read_index(Path("data/split.csv"))
     data = describe_data(params.download, split[split.split != "dropped"])
     tables = {path.stem: read_table(path) for path in sorted(Path("plots").glob("*.csv"))}

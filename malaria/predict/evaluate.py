@@ -105,7 +105,7 @@ def render_evaluation(evaluation: Evaluation, classifier: Classifier, cells: Lab
     metrics = page.read_metrics(evaluation.metrics.rename(columns={"value": "test"}))
     tables = tabulate(predictions, card.threshold, card.operating_points, LABEL_ERROR)
     cams = explain_examples(classifier, cells, examples.name.tolist())
-    results = page.show_results(card, metrics, tables, evaluation.group, examples, cams, archive)
+    results = page.show_results(card.model_dump(), metrics, tables, evaluation.group, examples, cams, archive)
     about = {"description": evaluation.description, "label_error": LABEL_ERROR, "seen": evaluation.seen}
     return page.render_report(results | about | {"data": "own", "run": None})
 

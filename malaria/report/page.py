@@ -14,7 +14,6 @@ from malaria.data.index import CLASSES, Group
 from malaria.data.splits import summarise_split
 from malaria.evaluation.bootstrap import RESAMPLED, RESAMPLES
 from malaria.evaluation.calibration import GOALS
-from malaria.evaluation.model_card import ModelCard
 from malaria.params import Preprocess
 from malaria.report import charts, pictures
 
@@ -64,7 +63,7 @@ def render_report(content: dict[str, Any]) -> str:
 
 
 def show_results(
-    card: ModelCard,
+    card: dict[str, Any],
     metrics: dict[str, dict[str, float]],
     tables: dict[str, pd.DataFrame],
     group: Group,
@@ -74,16 +73,17 @@ def show_results(
 ) -> dict[str, Any]:
     """The part of the page's content that follows from predictions: `read_metrics`, tables of plots/, and examples.
 
-    `cams` are the examples' saliency maps, None where the model has none.
+    `card` is that of the model as a tree, so that the report does without torch. `cams` are the examples' saliency maps, None where the model has none.
     """
+    how = Preprocess(**{name: card[name] for name in Preprocess.model_fields})
     return {
-        "card": card.model_dump(),
+        "card": card,
         "metrics": metrics,
         "group": group,
-        "cost": find_cost(card.arch, card.size),
+        "cost": find_cost(card["arch"], card["size"]),
         "tables": {name: table.to_dict("records") for name, table in tables.items()},
         "charts": draw_charts(metrics["test"], tables, group),
-        "galleries": make_galleries(examples, cams, archive, card.preprocess),
+        "galleries": make_galleries(examples, cams, archive, how),
         "saliency": cams is not None,
         "label_errors": show_cells(tables["label_errors"].head(MAX_LABEL_ERRORS), archive),
     }

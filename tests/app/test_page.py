@@ -217,10 +217,9 @@ def test_unreadable_files_are_named_as_text_and_the_others_predicted(visit: Visi
         "<b>noise.png": encode_png(noise),
     }
     files = [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in contents.items()]
-    visit.upload(files[:2] + cells[:2] + files[2:], "3 cells: ")
-    for name, line in zip(contents, sorted(visit.alerts(3)), strict=False):
+    visit.upload(files[:2] + cells[:2] + files[2:], "2 cells: ")
+    for name, line in zip(sorted(contents), sorted(visit.alerts(4)), strict=True):
         assert line.startswith(f"{name}: ")
-    assert "Out of distribution" in visit.page.locator(".cells li", has_text="<b>noise.png").inner_text()
     assert visit.page.locator("[role=alert] img, .cells p b, td b").count() == 0
     assert visit.problems == []
 
@@ -230,7 +229,9 @@ def test_the_server_has_limits_of_its_own(visit: Visit, cells: list[File]) -> No
     (url,) = visit.uploads
     assert requests.post(url, files={"a": ("a.png", bytes(10_100_000))}).status_code == 413
     assert requests.post(url, data=iter([b"a", b"b"])).status_code == 411
-    small = encode_png(np.full((20, 20, 3), 200, np.uint8))
+    cell = np.zeros((20, 20, 3), np.uint8)
+    cell[5:15, 5:15] = 200
+    small = encode_png(cell)
     assert requests.post(url, files=[(f"f{i}", (f"{i}.png", small)) for i in range(300)]).status_code == 200
     visit.wait_for(r"\d{3} cells: ")
     assert "more than 200 files" in visit.alerts(50)[0]

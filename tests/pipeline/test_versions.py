@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from tests.support.scratch import ROOT
 
 IMPORTANT, ALL = ((ROOT / name).read_text("utf-8").splitlines() for name in ("versions.txt", "requirements.txt"))
-LIBRARY = {"numpy", "pandas", "pillow", "scikit-learn", "scipy", "torch", "torchvision"}
+LIBRARY = {"numpy", "pandas", "pillow", "scikit-image", "scikit-learn", "scipy", "torch", "torchvision"}
 
 
 def applying(lines: list[str]) -> dict[str, str]:

@@ -6,14 +6,17 @@ from PIL import Image
 from malaria.evaluation.predictions import find_mistakes
 from malaria.report import charts
 from malaria.report.pictures import MAX_SIDE, draw_mistakes, overlay, shrink, tile
+from tests.support.models import PARAMS
 from tests.support.tables import predictions
+
+HOW = PARAMS.preprocess.model_copy(update={"mask": "none"})
 
 
 def test_the_overlay_colours_salient_pixels_and_the_cell_shows_through() -> None:
     saliency = np.zeros((32, 32), np.uint8)
     saliency[:16] = 255
     on_cell, on_black = (
-        np.asarray(overlay(Image.new("RGB", (80, 60), color), saliency, "stretch")).astype(int)
+        np.asarray(overlay(Image.new("RGB", (80, 60), color), saliency, HOW)).astype(int)
         for color in ((200, 100, 120), (0, 0, 0))
     )
     assert on_cell.shape == (MAX_SIDE, MAX_SIDE, 3)

@@ -53,7 +53,7 @@ def make_content(
     examples = choose_examples(predictions, 0.5)
     cams = random.integers(0, 256, (len(examples), 64, 64), np.uint8)
     run = page.show_run(HISTORY, sanity, duplicates, split, random.integers(0, 256, (8, 4, 64, 64, 3), np.uint8))
-    return page.show_results(card, metrics, tables, group, examples, cams, archive) | {
+    return page.show_results(card.model_dump(), metrics, tables, group, examples, cams, archive) | {
         "data": "synthetic",
         "description": describe_data(download, split),
         "label_error": 0.05,

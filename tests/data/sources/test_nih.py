@@ -17,7 +17,7 @@ from malaria.core.errors import UserError
 from malaria.data.index import CLASSES
 from malaria.data.sources import nih
 from malaria.data.sources.nih import find_cells, find_patient, make_index
-from malaria.params import Download, Synthetic
+from malaria.params import NOTHING, Download, Synthetic
 from tests.support.images import encrypted, pack, two_colors
 from tests.support.nih_site import BODY, SHA256, Site
 
@@ -283,7 +283,8 @@ def out(tmp_path: Path) -> Path:
 
 
 def params(sha256: str) -> Download:
-    return Download(source="nih", sha256=sha256, synthetic=Synthetic(patients=10, cells=100, seed=7))
+    drawn = Synthetic(patients=10, cells=100, seed=7)
+    return Download(source="nih", path=NOTHING, classes=list(CLASSES), sha256=sha256, synthetic=drawn)
 
 
 def accepted(folder: Path) -> Download:
