@@ -73,7 +73,8 @@ def show_results(
 ) -> dict[str, Any]:
     """The part of the page's content that follows from predictions: `read_metrics`, tables of plots/, and examples.
 
-    `card` is that of the model as a tree, so that the report does without torch. `cams` are the examples' saliency maps, None where the model has none.
+    `card` is that of the model as a tree, so that the report does without torch. `cams` are the examples' saliency
+    maps, None where the model has none.
     """
     how = Preprocess(**{name: card[name] for name in Preprocess.model_fields})
     return {

@@ -105,7 +105,7 @@ def _keys(tree: dict[str, Any]) -> set[str]:
         ([], {"unsegmented: drop ": "unsegmented: keep "}, ["split", "train", "report"]),
         ([], {"init: inputs/none ": "init: versions.txt "}, ["train", "report"]),
         (["malaria/smear/mask.py"], {}, ["preprocess", "report"]),
-        (["malaria/data/sources/own.py"], {}, ["download", "preprocess", "split", "audit", "report"]),
+        (["malaria/data/sources/own.py"], {}, ["download", "preprocess", "split", "audit", "evaluate", "report"]),
     ],
     ids=[
         "plumbing and an architecture more",
