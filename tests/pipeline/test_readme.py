@@ -50,14 +50,14 @@ def test_the_commands_typed_in_order_do_what_they_say(scratch: Repository) -> No
     assert (install, tests) == ("pip install uv", "uv run pytest")
 
     drawn = scratch.run(synthetic)
-    assert stages_run(drawn) == ["download", "report"]  # the rest has run
+    assert stages_run(drawn) == ["download", "evaluate", "report"]  # which name the source; the rest has run
     assert "The report is at file://" in drawn
     assert "synthetic" in scratch.run("git diff params.yaml")
     scratch.run(back)
     assert scratch.run("git diff") == ""
 
     real = scratch.run(repro)
-    assert stages_run(real) == ["download", "report"]  # the cells are the same bytes
+    assert stages_run(real) == ["download", "evaluate", "report"]  # the cells are the same bytes
     assert "The report is at file://" in real
     scratch.run(commit)
 

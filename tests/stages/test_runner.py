@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -172,8 +173,10 @@ def test_a_full_disk_is_told_by_the_file_and_leaves_it_as_it_was(scratch: Reposi
 
 @pytest.mark.slow
 def test_too_little_memory_is_told_with_what_to_lower(scratch: Repository) -> None:
-    scratch.set_params({"batch_size: 32": "batch_size: 65536"})
-    line = told(scratch.run(f"ulimit -v {3 * 2**20}; python -m stages train", 1), "train")
+    scratch.set_params({"arch: small_resnet ": "arch: resnet18 "})
+    status = "import stages.train, torchvision.models; print(open('/proc/self/status').read())"
+    (peak,) = re.findall(r"VmPeak:\s+(\d+) kB", scratch.run(f'python -c "{status}"'))  # of the imports alone
+    line = told(scratch.run(f"ulimit -v {int(peak) + 150_000}; python -m stages train", 1), "train")
     assert "train.batch_size" in line
     assert leftovers(scratch) == []
 
