@@ -22,6 +22,11 @@ def blocks(page: str) -> list[list[str]]:
     ]
 
 
+def words(page: str) -> str:
+    """A page without its embedded images, whose letters are chance."""
+    return re.sub(r'data:image[^"]*', "", page)
+
+
 def draw_folders(folder: Path, patients: int, cells: int, seed: int) -> None:
     """A folder a class, and in these a folder a patient."""
     for crop in draw_crops(BLUE, patients, cells, seed):
@@ -45,7 +50,7 @@ def scratch(ran: Repository, tmp_path_factory: pytest.TempPathFactory) -> Reposi
 def test_every_line_of_the_page_does_what_it_says(scratch: Repository) -> None:
     (evaluate,), (adapt, predict), (kept_aside,), (copy, train) = blocks(PAGE)
     assert "Sensitivity" in scratch.run(evaluate)
-    assert "NIH" not in scratch.read("before.html")
+    assert "NIH" not in words(scratch.read("before.html"))
 
     output = scratch.run(adapt)
     assert re.search(r"^balanced accuracy +0\.\d+ \[.*0\.\d+ \[.*[+-]0\.\d+ \[", output, re.MULTILINE)
@@ -62,8 +67,9 @@ def test_every_line_of_the_page_does_what_it_says(scratch: Repository) -> None:
     scratch.run(copy)
     output = scratch.run(train)
     assert stages_run(output) == ["download", "preprocess", "split", "audit", "train", "evaluate", "report"]
-    assert "108 cells of 9 patients" in scratch.read("report/index.html")
-    assert "NIH" not in scratch.read("report/index.html")
+    page = words(scratch.read("report/index.html"))
+    assert "108 cells of 9 patients" in page
+    assert "NIH" not in page
 
 
 @pytest.mark.slow
