@@ -20,7 +20,8 @@ MEMORY = {  # what to lower in params.yaml where memory runs out
     "train": "train.batch_size or preprocess.size",
 }
 DISK_FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
-NO_MEMORY = "can't allocate memory", "out of memory", "cannot allocate memory"  # of torch's allocators, and the system
+# of torch's allocators, the system, and Python, whose threads need memory too
+NO_MEMORY = "can't allocate memory", "out of memory", "cannot allocate memory", "can't start new thread"
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as a shell counts
 
 
