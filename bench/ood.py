@@ -22,7 +22,6 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from bench.results import to_markdown, write_down
 from malaria.data.decode import read_image, to_square
 from malaria.data.index import read_index
-from malaria.data.sources.drawing.sets import draw_cells
 from malaria.evaluation.metrics import Array
 from malaria.evaluation.model_card import read_card
 from malaria.evaluation.ood import OODScore
@@ -30,6 +29,7 @@ from malaria.model.dataset import load_cells, to_floats
 from malaria.model.hardware import prepare
 from malaria.model.network import find_head
 from malaria.model.weights import read_model
+from malaria.sources.drawing.sets import draw_cells
 
 SAMPLE = 1000  # of the test cells, and as many of each other kind of image
 

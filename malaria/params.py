@@ -37,7 +37,7 @@ PathName = Annotated[str, Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Arch = Annotated[str, _a_module_in("architectures")]
-Source = Annotated[str, _a_module_in("data/sources")]
+Source = Annotated[str, _a_module_in("sources")]
 Fit = Literal["stretch", "pad"]
 Mask = Literal["auto", "none"]
 Unsegmented = Literal["drop", "keep"]
@@ -102,6 +102,7 @@ class Split(Section):
     by: Literal["patient", "cell"]
     folds: int = Field(ge=2, le=100)
     fold: int = Field(ge=0)
+    test_patients: list[Annotated[str, Field(min_length=1)]] | None = Field(min_length=1)
     val: float = Field(ge=0.01, le=0.5)
     seed: Seed
 

@@ -1,6 +1,6 @@
 """Write the images as one canonical archive, and their index: `python -m stages download`.
 
-Reads:    what the module of malaria/data/sources reads: nih NLM's archive (353 MB, over the network), or the zip or
+Reads:    what the module of malaria/sources reads: nih NLM's archive (353 MB, over the network), or the zip or
           folder that the environment variable MALARIA_CELLS names; own download.path; synthetic nothing
 Writes:   data/cells.zip; data/cells.csv: name,label,patient, of own cells also photo and split where they are given,
           a row an image, in the order of the archive;
@@ -18,7 +18,7 @@ from malaria.params import Params
 
 def main(params: Params) -> None:
     """Run the stage."""
-    source = import_module(f"malaria.data.sources.{params.download.source}")
+    source = import_module(f"malaria.sources.{params.download.source}")
     archive, index = Path("data/cells.zip"), Path("data/cells.csv")
     cells = source.write_cells(params.download, archive)
     write_csv(index, cells)

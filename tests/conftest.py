@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from malaria.core.archive import write_archive
-from malaria.data.sources.drawing.sets import draw_cells
+from malaria.sources.drawing.sets import draw_cells
 from tests.support.browser import FOUND
 from tests.support.nih_site import site  # noqa: F401 (a fixture)
 from tests.support.scratch import Repository, Scratch, make_once

@@ -7,7 +7,8 @@ import pytest
 from tests.support.imports import closure, modules_imported, packages_imported
 from tests.support.scratch import ROOT
 
-ORDER = ["core", "params", "data", "smear", "architectures", "model", "evaluation", "report", "predict", "app", "cli"]
+ORDER = ["core", "params", "data", "smear", "sources", "architectures", "model", "evaluation"]
+ORDER += ["report", "predict", "slide", "app", "cli"]
 PATHS = sorted(path.relative_to(ROOT) for path in ROOT.glob("malaria/**/*.py") if path.name != "__init__.py")
 MODULES = [str(path) for path in PATHS]
 

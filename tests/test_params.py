@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from malaria.data.sources.drawing.sets import plan
-from malaria.data.sources.nih import make_index
 from malaria.data.splits import assign_splits
 from malaria.params import NOTHING, Params, ParamsError, load_params
+from malaria.sources.drawing.sets import plan
+from malaria.sources.nih import make_index
 from tests.support.param_fields import Key, beyond, changed, ends, keys, read_tree, section_of, sections
 from tests.support.scratch import ROOT
 
@@ -104,6 +104,7 @@ def test_any_value_of_any_type_is_used_as_it_is_or_refused_by_name(tmp_path: Pat
 def test_a_bad_value_and_a_missing_key_are_refused_by_name(dotted: str, tmp_path: Path) -> None:
     bad = [*beyond(KEYS[dotted]), {"a": 1}, ["b"]]
     bad += [""] if is_text(KEYS[dotted]) else ["resnet99", "1"]
+    bad.remove(["b"]) if dotted == "split.test_patients" else None  # any names will do
     for value in bad:
         message = used_or_refused(changed({dotted: value}), tmp_path)
         assert f"  {dotted}: " in message

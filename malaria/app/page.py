@@ -22,11 +22,11 @@ from nicegui.events import GenericEventArguments, UploadEventArguments, ValueCha
 
 from malaria.app.cells import Cell, predict_named
 from malaria.app.middleware import LocalOnly, own_names
-from malaria.data.sources.drawing.sets import draw_cells
 from malaria.evaluation.model_card import ModelCard
 from malaria.evaluation.ood import STATISTICS
 from malaria.predict.classifier import Classifier
 from malaria.report.page import POINTS
+from malaria.sources.drawing.sets import draw_cells
 
 MAX_BYTES = 10_000_000  # of a file
 MAX_FILES = 200  # of a tab that wait

@@ -20,13 +20,13 @@ from malaria.cli._options import add_model
 from malaria.core.errors import UserError
 from malaria.data.decode import Pixels
 from malaria.data.index import CLASSES, read_index
-from malaria.data.sources.drawing.sets import draw_cells
 from malaria.evaluation.metrics import Array
 from malaria.evaluation.model_card import ModelCard
 from malaria.model.dataset import CellFile
 from malaria.model.hardware import prepare
 from malaria.predict.load import as_classifier, load_model, load_scorer
 from malaria.smear.crops import decode
+from malaria.sources.drawing.sets import draw_cells
 
 try:
     from malaria.predict.export import CALIBRATION, TOLERANCE, export_onnx, quantise

@@ -12,12 +12,14 @@ from malaria.params import Split
 def assign_splits(index: pd.DataFrame, params: Split) -> pd.Series:
     """The split of each cell of the index: train, val or test, stratified by class as far as patients allow.
 
-    Fold `fold` of `folds` is the test set; a share of about `val` of the rest is for validation. With by "patient"
-    no patient is in two splits (scikit-learn's StratifiedGroupKFold); with "cell" cells are split at random.
-    A column `split` of the index is kept as it is; only if it has no val is that drawn, from its train.
+    Fold `fold` of `folds` is the test set, or else the cells of `test_patients`; a share of about `val` of the rest is
+    for validation. With by "patient" no patient is in two splits (scikit-learn's StratifiedGroupKFold); with "cell"
+    cells are split at random. A column `split` of the index is kept as it is; only if it has no val is that drawn, from
+    its train.
 
     Raises:
-        ValueError: there are more folds than patients or cells of a class, or a split would lack a class.
+        ValueError: there are more folds than patients or cells of a class, a split would lack a class, or one of
+            `test_patients` has no cells.
     """
     split = _read_fixed(index) if "split" in index else _draw_test(index, params)
     if not (split == "val").any():
@@ -34,8 +36,12 @@ def _read_fixed(index: pd.DataFrame) -> pd.Series:
 
 
 def _draw_test(index: pd.DataFrame, params: Split) -> pd.Series:
-    """One fold as test, all else as train."""
+    """One fold or the named patients as test, all else as train."""
     split = pd.Series("train", index=index.index, name="split")
+    if params.test_patients is not None:
+        if unknown := sorted(set(params.test_patients) - set(index.patient)):
+            raise ValueError(f"no cells of {', '.join(unknown)}: name others in split.test_patients")
+        return split.mask(index.patient.isin(params.test_patients), "test")
     split[_pick_fold(index, params, params.folds, params.fold, "lower split.folds")] = "test"
     return split
 

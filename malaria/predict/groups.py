@@ -27,7 +27,7 @@ def choose_grouping(by: str) -> Grouping:
         UserError: it is none of these, or the file cannot be used.
     """
     if by == "patient":
-        from malaria.data.sources.nih import find_patient  # brings requests, which takes a while to import
+        from malaria.sources.nih import find_patient  # brings requests, which takes a while to import
 
         return lambda name: find_patient(name) or NONE
     if by == "folder":

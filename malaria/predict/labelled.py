@@ -12,9 +12,9 @@ from malaria.core.errors import UserError
 from malaria.core.hashing import Hashes
 from malaria.core.workers import count_cores
 from malaria.data.decode import Pixels
-from malaria.data.sources.own import read_labels, write_labelled
 from malaria.params import Preprocess
 from malaria.smear.archive import decode_archive
+from malaria.sources.own import read_labels, write_labelled
 
 
 @dataclass(frozen=True)

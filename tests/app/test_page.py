@@ -20,12 +20,12 @@ import torch
 from playwright.sync_api import Browser
 
 from malaria.cli.__main__ import main
-from malaria.data.sources.drawing.png import encode_png
 from malaria.evaluation.ood import find_quantiles, image_statistics
 from malaria.model.dataset import to_floats
 from malaria.predict.classifier import Classifier
 from malaria.predict.load import load_model
 from malaria.smear.crops import decode
+from malaria.sources.drawing.png import encode_png
 from tests.support.browser import DESKTOP, FOUND, PHONE
 from tests.support.models import make_model
 from tests.support.scratch import ROOT

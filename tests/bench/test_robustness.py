@@ -10,7 +10,7 @@ from PIL import Image
 from bench import robustness
 from bench.robustness import CHANGES, measure, render
 from malaria.data.decode import Pixels, to_square
-from malaria.data.sources.nih import make_index
+from malaria.sources.nih import make_index
 from tests.support.models import make_model
 
 Cells = list[tuple[str, bytes]]

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from malaria.cli.__main__ import main
-from malaria.data.sources.drawing.crops import draw_crops
-from malaria.data.sources.drawing.labs import BLUE
 from malaria.predict import finetune
+from malaria.sources.drawing.crops import draw_crops
+from malaria.sources.drawing.labs import BLUE
 from tests.support.models import make_model
 
 

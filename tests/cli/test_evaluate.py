@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from malaria.cli.__main__ import main
-from malaria.data.sources.drawing.crops import draw_crops
-from malaria.data.sources.drawing.labs import BLUE
 from malaria.predict.labelled import read_labelled
 from malaria.predict.load import load_model
+from malaria.sources.drawing.crops import draw_crops
+from malaria.sources.drawing.labs import BLUE
 from tests.support.models import make_model
 
 

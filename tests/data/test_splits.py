@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from malaria.data.index import CLASSES, COLUMNS
-from malaria.data.sources import nih
 from malaria.data.splits import assign_splits, summarise_split
 from malaria.params import Params, Split
+from malaria.sources import nih
 from tests.support.param_fields import ends_of, read_tree
 
 PARAMS = Params.model_validate(read_tree()).split
@@ -54,6 +54,18 @@ def test_each_cell_is_tested_in_one_fold_and_splits_have_the_shares_asked_for(by
         shares = fold.value_counts(normalize=True)
         assert shares[["test", "val"]].tolist() == pytest.approx([0.2, 0.2], abs=0.03)
         assert EVEN.label.groupby(fold).mean().tolist() == pytest.approx([0.5] * 3, abs=0.03)
+
+
+def test_named_patients_are_the_test_set_and_no_other_split_has_them() -> None:
+    cells = split(EVEN, test_patients=["C3", "C7"])
+    assert set(EVEN.patient[cells == "test"]) == {"C3", "C7"}
+    assert (cells.groupby(EVEN.patient).nunique() == 1).all()
+    assert set(cells) == SPLITS
+
+
+def test_a_named_patient_without_cells_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"C99.*split\.test_patients"):
+        split(EVEN, test_patients=["C3", "C99"])
 
 
 def test_by_cell_patients_are_in_several_splits_as_in_the_notebook() -> None:

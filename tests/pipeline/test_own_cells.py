@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from malaria.data.sources.drawing.crops import draw_crops
-from malaria.data.sources.drawing.labs import BLUE
 from malaria.model.weights import read_weights
+from malaria.sources.drawing.crops import draw_crops
+from malaria.sources.drawing.labs import BLUE
 from tests.support.images import empty_crop
 from tests.support.scratch import Repository, stages_run
 

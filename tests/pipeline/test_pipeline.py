@@ -17,7 +17,7 @@ from tests.support.scratch import ROOT, Repository, stages_run
 
 STAGES: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
 PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
-SOURCE = f"malaria/data/sources/{PARAMS['download']['source']}.py"
+SOURCE = f"malaria/sources/{PARAMS['download']['source']}.py"
 ARCHITECTURE = f"malaria/architectures/{PARAMS['train']['arch']}.py"
 NO_DEPENDENCIES = (
     "malaria/core",  # plumbing
@@ -105,7 +105,7 @@ def _keys(tree: dict[str, Any]) -> set[str]:
         ([], {"unsegmented: drop ": "unsegmented: keep "}, ["split", "train", "report"]),
         ([], {"init: inputs/none ": "init: versions.txt "}, ["train", "report"]),
         (["malaria/smear/mask.py"], {}, ["preprocess", "report"]),
-        (["malaria/data/sources/own.py"], {}, ["download", "preprocess", "split", "audit", "evaluate", "report"]),
+        (["malaria/sources/own.py"], {}, ["download", "preprocess", "split", "audit", "evaluate", "report"]),
     ],
     ids=[
         "plumbing and an architecture more",

@@ -13,9 +13,9 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 
 from malaria.core.archive import digest
-from malaria.data.sources.drawing.sets import draw_cells
 from malaria.params import Train, load_params
 from malaria.report.page import interval, read_metrics, show
+from malaria.sources.drawing.sets import draw_cells
 from tests.support.scratch import ROOT, Repository, stages_run
 
 README, EXPERIMENTS, PREDICTING = (

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from malaria.data.sources.drawing.crops import draw_crops
-from malaria.data.sources.drawing.labs import BLUE
+from malaria.sources.drawing.crops import draw_crops
+from malaria.sources.drawing.labs import BLUE
 from tests.support.scratch import ROOT, Repository, stages_run
 
 PAGE = (ROOT / "docs/YOUR-LAB.md").read_text("utf-8")

@@ -9,15 +9,15 @@ import torch
 
 from malaria.core.errors import UserError
 from malaria.core.hashing import hash_array
-from malaria.data.sources.drawing.crops import draw_crops
-from malaria.data.sources.drawing.labs import BLUE
-from malaria.data.sources.drawing.sets import draw_cells
 from malaria.model.weights import read_training_hashes
 from malaria.predict import finetune
 from malaria.predict.adapt import Adapted, Base, Replay, adapt, find_replay, predict, read_base, write_adapted
 from malaria.predict.labelled import LabelledCells
 from malaria.predict.load import load_model
 from malaria.smear.crops import decode
+from malaria.sources.drawing.crops import draw_crops
+from malaria.sources.drawing.labs import BLUE
+from malaria.sources.drawing.sets import draw_cells
 from tests.support.models import PARAMS, make_model
 
 HOW = PARAMS.preprocess.model_copy(update={"size": 32})

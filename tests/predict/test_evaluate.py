@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from malaria.core.errors import UserError
-from malaria.data.sources.drawing.crops import draw_crops
-from malaria.data.sources.drawing.labs import BLUE
 from malaria.evaluation.metrics import compute_metrics
 from malaria.predict.classifier import Classifier
 from malaria.predict.evaluate import evaluate_model, find_seen, predict_labelled, render_evaluation, to_object
 from malaria.predict.labelled import LabelledCells, read_labelled
 from malaria.predict.load import load_with_hashes
+from malaria.sources.drawing.crops import draw_crops
+from malaria.sources.drawing.labs import BLUE
 from tests.support.models import make_model
 
 

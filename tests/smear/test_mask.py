@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from malaria.data.decode import BLACK, Pixels
-from malaria.data.sources.drawing.fields import Field, draw_field
-from malaria.data.sources.drawing.labs import BLUE, HOME, VIVID, Lab
 from malaria.smear.mask import Mask, apply_mask, cut_out, find_cell, is_cut_out
+from malaria.sources.drawing.fields import Field, draw_field
+from malaria.sources.drawing.labs import BLUE, HOME, VIVID, Lab
 
 LABS = {"blue": replace(BLUE, radius=40), "vivid": VIVID, "home": replace(HOME, radius=40, round=False)}
 RANDOM = np.random.default_rng(0)

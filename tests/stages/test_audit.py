@@ -11,8 +11,8 @@ from PIL import Image
 from malaria.core.artifacts import write_array, write_csv
 from malaria.data.decode import to_square
 from malaria.data.duplicates import LIMIT
-from malaria.data.sources.nih import make_index
 from malaria.params import Params
+from malaria.sources.nih import make_index
 from stages.audit import main
 from tests.support.param_fields import changed
 

@@ -7,8 +7,8 @@ import pytest
 
 from malaria.core.archive import digest, open_archive, write_archive
 from malaria.core.errors import UserError
-from malaria.data.sources.drawing import sets
 from malaria.params import Params
+from malaria.sources.drawing import sets
 from stages.download import main
 from tests.support.param_fields import changed
 

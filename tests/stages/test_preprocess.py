@@ -12,9 +12,9 @@ from PIL import Image
 from malaria.core.archive import write_archive
 from malaria.core.artifacts import write_csv
 from malaria.core.errors import UserError
-from malaria.data.sources.nih import make_index
 from malaria.params import Params
 from malaria.smear.crops import decode
+from malaria.sources.nih import make_index
 from stages import preprocess
 from tests.support.images import empty_crop, encode, with_background
 from tests.support.param_fields import changed, preprocess_params

@@ -8,7 +8,6 @@ import pandas as pd
 
 from malaria.data.describe import describe_data
 from malaria.data.index import Group
-from malaria.data.sources.nih import make_index
 from malaria.data.splits import assign_splits
 from malaria.evaluation.examples import choose_examples
 from malaria.evaluation.predictions import evaluate_splits, tabulate_predictions
@@ -16,6 +15,7 @@ from malaria.evaluation.tables import tabulate
 from malaria.evaluation.thresholds import choose_thresholds
 from malaria.params import Split, load_params
 from malaria.report import page
+from malaria.sources.nih import make_index
 from tests.support.models import config, make_card
 from tests.support.scratch import ROOT
 
@@ -28,7 +28,9 @@ HISTORY = pd.DataFrame(
 def make_split(names: list[str]) -> pd.DataFrame:
     """A split.csv of cells with names like NLM's."""
     index = make_index(names)
-    return index.assign(split=assign_splits(index, Split(by="patient", folds=4, fold=0, val=0.3, seed=42)))
+    return index.assign(
+        split=assign_splits(index, Split(by="patient", folds=4, fold=0, test_patients=None, val=0.3, seed=42))
+    )
 
 
 def make_predictions(split: pd.DataFrame) -> pd.DataFrame:

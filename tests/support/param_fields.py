@@ -15,7 +15,7 @@ from tests.support.scratch import ROOT
 
 Tree = dict[str, Any]
 Path = tuple[str, ...]
-MODULES = {"train.arch": "architectures", "download.source": "data/sources"}
+MODULES = {"train.arch": "architectures", "download.source": "sources"}
 
 
 @dataclass(frozen=True)

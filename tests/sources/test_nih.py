@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from malaria.core.archive import MAX_BYTES, digest, write_archive
 from malaria.core.errors import UserError
 from malaria.data.index import CLASSES
-from malaria.data.sources import nih
-from malaria.data.sources.nih import find_cells, find_patient, make_index
 from malaria.params import NOTHING, Download, Synthetic
+from malaria.sources import nih
+from malaria.sources.nih import find_cells, find_patient, make_index
 from tests.support.images import encrypted, pack, two_colors
 from tests.support.nih_site import BODY, SHA256, Site
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from malaria.data.sources.drawing.arithmetic import (
+from malaria.sources.drawing.arithmetic import (
     Floats,
     Random,
     between,
@@ -15,8 +15,8 @@ from malaria.data.sources.drawing.arithmetic import (
     flat,
     mix,
 )
-from malaria.data.sources.drawing.bodies import blot, granular
-from malaria.data.sources.drawing.cells import Look
+from malaria.sources.drawing.bodies import blot, granular
+from malaria.sources.drawing.cells import Look
 
 LILAC = np.array([18.0, 0, 18])[:, None, None]
 

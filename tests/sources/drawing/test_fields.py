@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from malaria.data.sources.drawing.fields import Field, draw_field
-from malaria.data.sources.drawing.labs import BLUE, HOME, VIVID, Lab
+from malaria.sources.drawing.fields import Field, draw_field
+from malaria.sources.drawing.labs import BLUE, HOME, VIVID, Lab
 
 LABS = {"home": replace(HOME, radius=24), "blue": replace(BLUE, radius=24), "vivid": VIVID}  # small: quick
 GOLDEN = {

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from malaria.data.sources.drawing.arithmetic import Floats, Random, between, direction, distance
+from malaria.sources.drawing.arithmetic import Floats, Random, between, direction, distance
 
 APART, OVER = 1.08, 0.74  # distances of two centres relative to the sum of radii: of cells alone, of those that overlap
 TRIES = 48

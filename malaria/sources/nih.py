@@ -205,7 +205,7 @@ def _count(kind: str, names: list[str]) -> str:
 
 def manifest() -> dict[str, str]:
     """Name of each of NLM's cells -> the first 8 hex digits of its PNG's sha256."""
-    text = gzip.decompress((files("malaria.data.sources") / "nih_manifest.csv.gz").read_bytes()).decode()
+    text = gzip.decompress((files("malaria.sources") / "nih_manifest.csv.gz").read_bytes()).decode()
     return dict(line.split(",") for line in text.splitlines())
 
 

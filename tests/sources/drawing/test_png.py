@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from malaria.data.sources.drawing.png import encode_png
+from malaria.sources.drawing.png import encode_png
 
 
 @pytest.mark.parametrize("height", [1, 77, 770, 771, 772, 1542])  # of 85 bytes: 771 fill a stored block of 65535

@@ -9,8 +9,8 @@ import pytest
 
 from malaria.core.archive import open_archive
 from malaria.core.errors import UserError
-from malaria.data.sources.own import read_labels, write_cells
 from malaria.params import Params
+from malaria.sources.own import read_labels, write_cells
 from tests.support.images import two_colors
 from tests.support.param_fields import changed
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from malaria.data.sources.drawing.sets import draw_cell, draw_cells, plan
-from malaria.data.sources.nih import make_index
+from malaria.sources.drawing.sets import draw_cell, draw_cells, plan
+from malaria.sources.nih import make_index
 
 PATIENTS, CELLS = 12, 240
 GOLDEN = "036c9e0340ff71879b198238b025bfe9e9c3476cd4c4902aad55b094ab7bd03b"

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from malaria.data.sources.drawing.arithmetic import Random, between, direction, distance, soften, stretch
-from malaria.data.sources.drawing.labs import Lab
-from malaria.data.sources.drawing.placement import Frame
+from malaria.sources.drawing.arithmetic import Random, between, direction, distance, soften, stretch
+from malaria.sources.drawing.labs import Lab
+from malaria.sources.drawing.placement import Frame
 
 STRIP = 256  # rows at a time: a photograph of 15 megapixels takes 180 MB as floats, and its copies should not
 BLACK = 4.0  # around a round field

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from malaria.data.sources.drawing.arithmetic import generator
-from malaria.data.sources.drawing.placement import APART, Frame, check_room, place
+from malaria.sources.drawing.arithmetic import generator
+from malaria.sources.drawing.placement import APART, Frame, check_room, place
 
 ROUND, FULL = Frame(400, 300, 190, 150, 140.0), Frame(400, 300, 200, 150)
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from malaria.data.sources.drawing.arithmetic import Floats, Random, enlarge
-from malaria.data.sources.drawing.bystanders import Sprite
-from malaria.data.sources.drawing.cells import GRID, STEP, Look, body, distractors, extent, outline, parasites
-from malaria.data.sources.drawing.labs import NATIVE, Lab
-from malaria.data.sources.drawing.placement import Frame
+from malaria.sources.drawing.arithmetic import Floats, Random, enlarge
+from malaria.sources.drawing.bystanders import Sprite
+from malaria.sources.drawing.cells import GRID, STEP, Look, body, distractors, extent, outline, parasites
+from malaria.sources.drawing.labs import NATIVE, Lab
+from malaria.sources.drawing.placement import Frame
 
 HALO = 1.12  # how far a cell's canvas reaches, relative to its outline
 GAP = 2  # px: cells that are closer touch

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from malaria.core.workers import count_cores, start_pool
 from malaria.data.index import CLASSES
-from malaria.data.sources.drawing.arithmetic import between, direction, enlarge, generator, soften
-from malaria.data.sources.drawing.cells import STEP, Look, body, distractors, extent, outline, parasites
-from malaria.data.sources.drawing.png import encode_png
+from malaria.sources.drawing.arithmetic import between, direction, enlarge, generator, soften
+from malaria.sources.drawing.cells import STEP, Look, body, distractors, extent, outline, parasites
+from malaria.sources.drawing.png import encode_png
 
 BLOCK = 1024  # cells drawn ahead of the reader at most, about 50 MB
 

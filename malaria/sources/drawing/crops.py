@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from malaria.data.sources.drawing.arithmetic import Random, between, generator
-from malaria.data.sources.drawing.fields import Field, draw_field
-from malaria.data.sources.drawing.labs import Lab
-from malaria.data.sources.drawing.png import encode_png
+from malaria.sources.drawing.arithmetic import Random, between, generator
+from malaria.sources.drawing.fields import Field, draw_field
+from malaria.sources.drawing.labs import Lab
+from malaria.sources.drawing.png import encode_png
 
 MARGIN = (0.05, 0.2)  # of a box around its cell, relative to its longer side
 CELLS = 30  # of a field, about

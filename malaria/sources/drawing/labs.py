@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from malaria.data.sources.drawing.arithmetic import Floats, Range, between, generator
-from malaria.data.sources.drawing.cells import Form, Look
+from malaria.sources.drawing.arithmetic import Floats, Range, between, generator
+from malaria.sources.drawing.cells import Form, Look
 
 NATIVE = 62.0  # px: the radius of a cell at NLM's magnification, for which the sizes in cells.py are
 

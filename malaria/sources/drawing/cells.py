@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from malaria.data.sources.drawing.arithmetic import (
+from malaria.sources.drawing.arithmetic import (
     Floats,
     Random,
     Range,
@@ -16,7 +16,7 @@ from malaria.data.sources.drawing.arithmetic import (
     flat,
     mix,
 )
-from malaria.data.sources.drawing.bodies import Shape, band, blot, dot, granular, ring, trophozoite
+from malaria.sources.drawing.bodies import Shape, band, blot, dot, granular, ring, trophozoite
 
 STEP = 3  # px: NLM's outlines come from a segmentation at a third of the resolution, hence their steps
 GRID = 68  # points of the coarse canvas a side: no cell is wider than 204 px

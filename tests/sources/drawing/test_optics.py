@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from malaria.data.sources.drawing import optics
-from malaria.data.sources.drawing.arithmetic import generator
-from malaria.data.sources.drawing.labs import BLUE, HOME, Lab
-from malaria.data.sources.drawing.optics import photograph
-from malaria.data.sources.drawing.placement import Frame
+from malaria.sources.drawing import optics
+from malaria.sources.drawing.arithmetic import generator
+from malaria.sources.drawing.labs import BLUE, HOME, Lab
+from malaria.sources.drawing.optics import photograph
+from malaria.sources.drawing.placement import Frame
 
 FRAME = Frame(90, 120, 45, 60)
 PLAIN = replace(BLUE, noise=0, vignetting=0, gradient=0)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from malaria.core.archive import open_archive
-from malaria.data.sources.drawing import sets
-from malaria.data.sources.nih import make_index
-from malaria.data.sources.synthetic import write_cells
 from malaria.params import NOTHING, Download, Synthetic
+from malaria.sources.drawing import sets
+from malaria.sources.nih import make_index
+from malaria.sources.synthetic import write_cells
 
 
 def test_the_index_is_in_the_order_of_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from malaria.data.sources.drawing.labs import BLUE, HOME, VIVID, Lab, look_of
+from malaria.sources.drawing.labs import BLUE, HOME, VIVID, Lab, look_of
 
 
 @pytest.mark.parametrize("lab", [HOME, BLUE, VIVID], ids=["home", "blue", "vivid"])

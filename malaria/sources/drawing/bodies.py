@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from malaria.data.sources.drawing.arithmetic import Floats, Random, bell, between, distance, enlarge, flat
+from malaria.sources.drawing.arithmetic import Floats, Random, bell, between, distance, enlarge, flat
 
 Shape = Callable[[Random, Floats, Floats], Floats]
 

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from malaria.data.sources.drawing.arithmetic import Random, between, generator
-from malaria.data.sources.drawing.bystanders import platelet, speck, white_cell
-from malaria.data.sources.drawing.labs import Lab, look_of
-from malaria.data.sources.drawing.optics import photograph
-from malaria.data.sources.drawing.placement import Frame, check_room, place
-from malaria.data.sources.drawing.smear import Row, Shape, Smear, draw_shape
+from malaria.sources.drawing.arithmetic import Random, between, generator
+from malaria.sources.drawing.bystanders import platelet, speck, white_cell
+from malaria.sources.drawing.labs import Lab, look_of
+from malaria.sources.drawing.optics import photograph
+from malaria.sources.drawing.placement import Frame, check_room, place
+from malaria.sources.drawing.smear import Row, Shape, Smear, draw_shape
 
 Labels = NDArray[np.int32]
 Other = tuple[str, int, int, float]

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from malaria.core.archive import write_archive
 from malaria.data.index import COLUMNS
-from malaria.data.sources.drawing.sets import draw_cells, plan
 from malaria.params import Download
+from malaria.sources.drawing.sets import draw_cells, plan
 
 
 def write_cells(params: Download, path: Path) -> pd.DataFrame:

@@ -20,8 +20,8 @@ from malaria.core.archive import read_file, write_archive
 from malaria.core.errors import UserError
 from malaria.data.image_files import find_images
 from malaria.data.index import CLASSES, COLUMNS, SPLITS
-from malaria.data.sources._spreadsheet import read_columns, some
 from malaria.params import Download
+from malaria.sources._spreadsheet import read_columns, some
 
 TABLE = "labels.csv"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from malaria.data.sources.drawing.crops import Crop, draw_crops
-from malaria.data.sources.drawing.labs import BLUE, HOME, VIVID, Lab
+from malaria.sources.drawing.crops import Crop, draw_crops
+from malaria.sources.drawing.labs import BLUE, HOME, VIVID, Lab
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""A slide: the photographs of a patient's smear, their cells called and counted, and its parasitemia."""
