@@ -1,0 +1,69 @@
+"""How large a red cell is in a photograph, estimated from the photograph itself: nobody has to know a magnification."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from malaria.data.decode import Pixels
+from malaria.smear.light import Floats, Mask, find_field, optical_density
+
+SIDE = 900  # px, of the longer side at which a photograph is looked at first
+FINEST = 14  # px a cell: where it comes out smaller, a part of the photograph is looked at closer
+ROUNDS = 3  # the density depends on the diameter, and the diameter on the density
+FOREGROUND = 0.6  # of Otsu's threshold: the rims of pale cells are fainter than the middle between cell and background
+FEWEST = 3  # cells, from which the size of a cell is estimated
+
+
+class Scale(NamedTuple):
+    """The diameter (px) of a typical red cell, and the optical density from which on a pixel belongs to a cell."""
+
+    diameter: float
+    threshold: float
+
+
+def estimate_scale(photograph: Image.Image) -> Scale | None:
+    """The scale of an RGB photograph; None where fewer than FEWEST cells are in it."""
+    window = photograph
+    while True:
+        factor = min(1.0, SIDE / max(window.size))
+        scale = _measure(np.asarray(resize(window, factor)))
+        if scale is None or scale.diameter >= FINEST or factor == 1:
+            return scale and scale._replace(diameter=scale.diameter / factor)
+        width, height = (side // 2 for side in window.size)
+        window = window.crop((width // 2, height // 2, width // 2 + width, height // 2 + height))
+
+
+def resize(image: Image.Image, factor: float) -> Image.Image:
+    """An image made smaller, each pixel the mean of those it stands for; of factor 1 the same."""
+    width, height = (max(1, round(side * factor)) for side in image.size)
+    return image if factor == 1 else image.resize((width, height), Image.Resampling.BOX, reducing_gap=2)
+
+
+def _measure(pixels: Pixels) -> Scale | None:
+    """The scale of (H, W, 3) pixels, in their px."""
+    field = find_field(pixels)
+    if not field.any():
+        return None
+    scale: Scale | None = Scale(max(pixels.shape) / 30, 0)
+    for _ in range(ROUNDS):
+        if scale is None:
+            return None
+        density = optical_density(pixels, field, scale.diameter)
+        scale = _measure_density(density, field)
+    return scale
+
+
+def _measure_density(density: Floats, field: Mask) -> Scale | None:
+    """The diameter from the deepest points of the cells, of which half of the cells' area has deeper ones."""
+    values = density[field]
+    threshold = FOREGROUND * threshold_otsu(values.clip(max=np.percentile(values, 95)))
+    cells = ndimage.binary_fill_holes(ndimage.binary_opening(density > threshold)) & field
+    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(cells), 1)
+    radii = np.sort(depth[(depth == ndimage.maximum_filter(depth, 5)) & (depth > 2)])
+    if len(radii) < FEWEST:
+        return None
+    areas = np.cumsum(radii**2)
+    return Scale(2 * float(radii[np.searchsorted(areas, areas[-1] / 2)]), float(threshold))
