@@ -12,6 +12,7 @@ is Jeffreys' prior, whose intervals cover about as often as they say, and little
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import nan
 
 import numpy as np
@@ -24,8 +25,9 @@ RED_CELLS = 5_000_000  # per microlitre of blood: an assumption, where no count 
 NO_PARASITE = 0.5  # prior probability
 MOST_FIELDS = 1000  # photographs that `more_fields` may ask for
 _SHRINKAGE = 4  # photographs without overdispersion that are added when it is estimated
-_NODES, _COARSE, _FINE = 128, 48, 128  # points of the integration
-_GOLDEN = 0.6180339887498949  # whose multiples, modulo 1, are evenly spread (Niederreiter 1992)
+_POINTS = 2048  # of the integration
+_PLASTIC = 1.3247179572447460 ** -np.arange(1.0, 3)  # whose multiples, modulo 1, are even in a square
+_TAIL = np.append(np.geomspace(1e-30, 1e-4, 20), np.geomspace(1.2e-4, 0.5, 60))  # levels of tabulated quantiles
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,14 @@ class Parasitemia:
 
 @dataclass(frozen=True)
 class _Posterior:
-    """The probability of no parasite, and given that there is one the density of p in (B,) bins of equal root width."""
+    """The probability of no parasite, and given that there is one, the distribution of p."""
 
     none: float
-    edges: Array  # (B + 1,) of p
-    cumulative: Array  # (B + 1,) probability of p below each of them
+    values: Array  # (N,) ascending
+    cumulative: Array  # (N,) probability of p below each of them
 
     def quantile(self, level: float) -> float:
-        return float(np.interp(level, self.cumulative, self.edges))
+        return float(np.interp(level, self.cumulative, self.values))
 
     def median(self) -> float:
         """Of both: 0 where no parasite is more probable than any."""
@@ -64,9 +66,10 @@ class _Posterior:
         if self.none > 1 - LEVEL:
             return 0.0, self.quantile(LEVEL)
         starts = np.linspace(0, 1 - LEVEL, 101)
-        lows, highs = (np.interp(levels, self.cumulative, self.edges) for levels in (starts, starts + LEVEL))
-        shortest = np.argmin(highs - lows)
-        return float(lows[shortest]), float(highs[shortest])
+        lows, highs = (np.interp(levels, self.cumulative, self.values) for levels in (starts, starts + LEVEL))
+        # the mean of all that are nearly the shortest, since which of them is the shortest is chance
+        near = highs - lows <= 1.02 * (highs - lows).min()
+        return float(lows[near].mean()), float(highs[near].mean())
 
 
 def estimate_parasitemia(
@@ -118,58 +121,71 @@ def design_effect(called: Array, cells: Array) -> float:
 
 
 def _find_posterior(called: float, cells: float, sensitivity: Beta, specificity: Beta) -> _Posterior:
-    """Sensitivity and specificity are integrated over, at fixed points of equal probability: no random numbers."""
-    rates, weights, log_none = _place_nodes(called, cells, sensitivity, specificity)
+    """Integrated over fixed points that fill a cube evenly: no random numbers.
 
-    def density(roots: Array) -> Array:  # logarithm, of the root of p, on whose scale the prior is flat
-        likelihood = _log_likelihood(_mix(roots[:, None] ** 2, *rates), called, cells)
-        return _log_mean(likelihood, weights)
-
-    coarse = (np.arange(_COARSE) + 0.5) / _COARSE
-    relevant = coarse[(log := density(coarse)) > log.max() - 20]
-    edges = np.linspace(max(0, relevant[0] - 1 / _COARSE), min(1, relevant[-1] + 1 / _COARSE), _FINE + 1)
-    log = density((edges[1:] + edges[:-1]) / 2)
-    mass = np.exp(log - log.max()) * (edges[1] - edges[0])
-    odds = np.exp(np.clip(log.max() + np.log(mass.sum()) - log_none, -700, 700)) * (1 - NO_PARASITE) / NO_PARASITE
-    return _Posterior(1 / (1 + odds), edges**2, np.append(0, mass.cumsum()) / mass.sum())
-
-
-def _place_nodes(
-    called: float, cells: float, sensitivity: Beta, specificity: Beta
-) -> tuple[tuple[Array, Array], Array, float]:
-    """Points (sensitivity, false positive rate) with their weights, and the log likelihood of no parasite.
-
-    Half of the false positive rates are spread as before the cells were seen, half as after, if there is no parasite:
-    so there are enough of them where few or very many cells are called.
+    Its axes are not p, sensitivity and specificity, of which few would agree with the counts, but the rate at which
+    cells are called, and then false positives more rare, and misses more rare, than that rate allows: a classifier
+    worse than chance, to which all infected looks like none, is left out. Each point is a p.
     """
-    from scipy.special import betaincinv, betaln  # takes a while to import
+    from scipy.special import betaln  # takes a while to import
 
-    beta, alpha = specificity  # of the false positive rate
-    after = alpha + called, beta + cells - called
-    log_none = float(betaln(*after) - betaln(alpha, beta))
-    levels = (np.arange(_NODES) + 0.5) / _NODES
-    false = np.concatenate([betaincinv(alpha, beta, levels), betaincinv(*after, levels)]).clip(1e-12, 1 - 1e-12)
-    true = betaincinv(*sensitivity, (np.arange(2 * _NODES) + 0.5) * _GOLDEN % 1)
-    ratio = np.exp(np.clip(_log_likelihood(false, called, cells) - log_none, -700, 700))
-    return (true, false), 1 / (1 + ratio) / _NODES, log_none
-
-
-def _mix(parasitemia: Array, true: Array, false: Array) -> Array:
-    """The rate at which cells are called."""
-    rates: Array = (parasitemia * true + (1 - parasitemia) * false).clip(1e-12, 1 - 1e-12)
-    return rates
-
-
-def _log_likelihood(rates: Array, called: float, cells: float) -> Array:
-    likelihood: Array = called * np.log(rates) + (cells - called) * np.log1p(-rates)
-    return likelihood
+    number = np.arange(_POINTS) + 0.5
+    levels = np.stack([number / _POINTS, *np.outer(_PLASTIC, number) % 1])
+    counts = called, cells - called
+    rates, logs = _propose_rates(counts, sensitivity, specificity, levels[0])
+    # evenly in the root of the distance, in which the prior's density, infinite at p = 0, is finite
+    false, log_false = _find_below(specificity[::-1], rates, 1 - levels[1] ** 2)
+    miss, log_miss = _find_below(sensitivity[::-1], 1 - rates, levels[2])
+    slope = np.maximum(1 - miss - false, 1e-15)
+    values = ((rates - false) / slope).clip(1e-15, 1)
+    logs += log_false + log_miss + np.log(levels[1] / (np.sqrt(values) * slope))
+    weights, order = np.exp(logs - logs.max()), np.argsort(values)
+    log_none = betaln(specificity[1] + counts[0], specificity[0] + counts[1]) - betaln(*specificity)
+    odds = np.exp(np.clip(logs.max() + np.log(weights.mean()) - log_none, -700, 700)) * (1 - NO_PARASITE) / NO_PARASITE
+    cumulative = weights[order].cumsum() - weights[order] / 2
+    return _Posterior(float(1 / (1 + odds)), values[order], cumulative / weights.sum())
 
 
-def _log_mean(logs: Array, weights: Array) -> Array:
-    """The logarithm of the weighted sum of exp over the last axis, without underflow."""
-    top = logs.max(-1, keepdims=True)
-    mean: Array = np.log(np.exp(logs - top) @ weights) + top[:, 0]
-    return mean
+def _propose_rates(counts: Beta, sensitivity: Beta, specificity: Beta, levels: Array) -> tuple[Array, Array]:
+    """Rates (N,) at which cells are called, and the logarithms of their likelihood over the density proposed.
+
+    A third is as the counts alone say, a third as with specificity if no cell is infected, a third as with sensitivity
+    if all are: with one of them alone there were few where counts contradict what is expected of the classifier.
+    """
+    from scipy.special import betaln
+
+    called, other = counts
+    added = (1.0, 1.0), specificity[::-1], sensitivity
+    betas = [(called + alpha, other + beta) for alpha, beta in added]
+    everywhere = np.ones_like(levels)
+    proposed = [_find_below(beta, everywhere, 3 * levels % 1)[0] for beta in betas]
+    rates = np.choose((3 * levels).astype(int), proposed).clip(1e-15, 1 - 1e-15)
+    densities = [  # over the likelihood
+        (alpha - 1) * np.log(rates) + (beta - 1) * np.log1p(-rates) - betaln(called + alpha, other + beta)
+        for alpha, beta in added
+    ]
+    return rates, np.log(3) - np.logaddexp.reduce(densities)
+
+
+def _find_below(rate: Beta, limits: Array, levels: Array) -> tuple[Array, Array]:
+    """Quantiles (N,) of a Beta distribution cut off at limits (N,), and the log probability of being below these."""
+    log_levels, log_values = _tabulate(*rate)
+    # below the table the probability is a power, alpha, of the value
+    log_limits = np.log(limits)
+    below = np.interp(log_limits, log_values, log_levels) + rate[0] * np.minimum(log_limits - log_values[0], 0)
+    log_levels_below = below + np.log(levels)
+    log_quantiles = np.interp(log_levels_below, log_levels, log_values)
+    return np.exp(log_quantiles + np.minimum(log_levels_below - log_levels[0], 0) / rate[0]), below
+
+
+@lru_cache
+def _tabulate(alpha: float, beta: float) -> tuple[Array, Array]:
+    """Logarithms of levels and of the quantiles of a Beta distribution, both ascending: of its tails too."""
+    from scipy.special import betaincinv
+
+    levels = np.append(_TAIL, 1 - _TAIL[-2::-1])
+    values = np.append(betaincinv(alpha, beta, _TAIL), 1 - betaincinv(beta, alpha, _TAIL[-2::-1]))
+    return np.log(levels), np.log(values.clip(1e-300))
 
 
 def _count_more_fields(posterior: Callable[[float], _Posterior], width: float, fields: int) -> int | None:
