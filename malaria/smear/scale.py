@@ -12,7 +12,11 @@ from malaria.smear.light import Floats, Mask, find_field, optical_density
 
 SIDE = 900  # px, of the longer side at which a photograph is looked at first
 FINEST = 14  # px a cell: where it comes out smaller, a part of the photograph is looked at closer
-ROUNDS = 3  # the density depends on the diameter, and the diameter on the density
+ROUNDS = 2  # the density depends on the diameter, and the diameter on the density
+CLIPS = 95, 98, 99.5, 99.9  # percentiles at which densities are clipped, the first that tells cells apart: nuclei and
+# specks are far denser than cells and must not decide, but where cells are few, cells are among the densest pixels too
+SEPARATION = 0.78  # variance between cells and background by the variance of all; 0.77 or less where there are no cells
+SMALLEST = 20  # px, of a red cell: smaller ones are specks, and too small to see a parasite in
 FOREGROUND = 0.6  # of Otsu's threshold: the rims of pale cells are fainter than the middle between cell and background
 FEWEST = 3  # cells, from which the size of a cell is estimated
 
@@ -31,9 +35,16 @@ def estimate_scale(photograph: Image.Image) -> Scale | None:
         factor = min(1.0, SIDE / max(window.size))
         scale = _measure(np.asarray(resize(window, factor)))
         if scale is None or scale.diameter >= FINEST or factor == 1:
-            return scale and scale._replace(diameter=scale.diameter / factor)
+            return _unscale(scale, factor)
         width, height = (side // 2 for side in window.size)
         window = window.crop((width // 2, height // 2, width // 2 + width, height // 2 + height))
+
+
+def _unscale(scale: Scale | None, factor: float) -> Scale | None:
+    """The scale in px of the photograph; None where what was taken for cells is too small."""
+    if scale is None or scale.diameter / factor < SMALLEST:
+        return None
+    return scale._replace(diameter=scale.diameter / factor)
 
 
 def resize(image: Image.Image, factor: float) -> Image.Image:
@@ -58,12 +69,26 @@ def _measure(pixels: Pixels) -> Scale | None:
 
 def _measure_density(density: Floats, field: Mask) -> Scale | None:
     """The diameter from the deepest points of the cells, of which half of the cells' area has deeper ones."""
-    values = density[field]
-    threshold = FOREGROUND * threshold_otsu(values.clip(max=np.percentile(values, 95)))
+    threshold = _find_threshold(density[field])
+    if threshold is None:
+        return None
     cells = ndimage.binary_fill_holes(ndimage.binary_opening(density > threshold)) & field
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(cells), 1)
     radii = np.sort(depth[(depth == ndimage.maximum_filter(depth, 5)) & (depth > 2)])
     if len(radii) < FEWEST:
         return None
     areas = np.cumsum(radii**2)
-    return Scale(2 * float(radii[np.searchsorted(areas, areas[-1] / 2)]), float(threshold))
+    return Scale(2 * float(radii[np.searchsorted(areas, areas[-1] / 2)]), threshold)
+
+
+def _find_threshold(values: Floats) -> float | None:
+    """The density (N,) from which on a pixel belongs to a cell (Otsu, 1979); None where there seem to be no cells."""
+    for percentile in CLIPS:
+        clipped = values.clip(max=np.percentile(values, percentile))
+        if (variance := clipped.var()) > 0:
+            threshold = threshold_otsu(clipped)
+            high = clipped > threshold
+            share, difference = high.mean(), clipped[high].mean() - clipped[~high].mean()
+            if share * (1 - share) * difference**2 > SEPARATION * variance:
+                return FOREGROUND * float(threshold)
+    return None

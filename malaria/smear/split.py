@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import ConvexHull
-from skimage.morphology import h_maxima
+from skimage.morphology import local_maxima
 from skimage.segmentation import watershed
 
 from malaria.smear.light import Mask
@@ -34,7 +34,7 @@ def split_cells(foreground: Mask, area: float) -> tuple[Labels, float]:
     radius = (area / np.pi) ** 0.5
     depth = ndimage.distance_transform_edt(np.pad(foreground, 1, mode="edge"))[1:-1, 1:-1]
     depth = ndimage.gaussian_filter(depth, SMOOTH * radius)
-    seeds, _ = ndimage.label(h_maxima(depth, DEPTH * radius))
+    seeds, _ = ndimage.label(local_maxima(np.floor(depth / (DEPTH * radius)).astype(np.int32)) & foreground)
     labels: Labels = watershed(-depth, seeds, mask=foreground).astype(np.int32)
     parts = pixels_of(labels)
     area = _typical_area(parts.values(), area)
@@ -48,10 +48,14 @@ def _typical_area(parts: Iterable[Points], area: float) -> float:
 
 
 def convexity(points: Points) -> float:
-    """The number of pixels (N, 2) by the area of their convex hull, at most 1."""
-    points = points - points.min(0)
-    corners = [points + offset for offset in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))]
-    return min(1.0, len(points) / ConvexHull(np.concatenate(corners)).volume)
+    """The number of pixels (N, 2), as row and column, by the area of their convex hull."""
+    rows, columns = points[:, 0] - points[:, 0].min(), points[:, 1]
+    first, last = np.full(rows.max() + 1, columns.max()), np.full(rows.max() + 1, columns.min())
+    np.minimum.at(first, rows, columns)
+    np.maximum.at(last, rows, columns)
+    heights = np.arange(len(first))
+    corners = [np.stack([heights + y, side], 1) for y in (0, 1) for side in (first, last + 1)]
+    return float(len(points) / ConvexHull(np.concatenate(corners)).volume)
 
 
 def pixels_of(labels: Labels) -> dict[int, Points]:
