@@ -90,7 +90,7 @@ class Download(Section):
     @model_validator(mode="after")
     def _own_cells_are_named(self) -> Self:
         if self.source == "own" and self.path == NOTHING:
-            raise ValueError("download.path must name your cells where download.source=own: a folder, or a CSV file")
+            raise ValueError("download.path must name your cells where download.source=own: a folder or a file")
         if self.classes[0] == self.classes[1]:
             raise ValueError(f"download.classes must be two names; both are {self.classes[0]}")
         return self

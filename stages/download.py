@@ -3,7 +3,7 @@
 Reads:    what the module of malaria/sources reads: nih NLM's archive (353 MB, over the network), or the zip or
           folder that the environment variable MALARIA_CELLS names; own download.path; synthetic nothing
 Writes:   data/cells.zip; data/cells.csv: name,label,patient, of own cells also photo and split where they are given,
-          a row an image, in the order of the archive;
+          of those cut from photographs x,y,width,height (px), a row an image, in the order of the archive;
           while it downloads data/download/, from which a later run resumes.
 Params:   download
 """

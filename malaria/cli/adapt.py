@@ -4,9 +4,10 @@
   malaria adapt cells/ --classes healthy infected --out models-mylab
 
 LABELS is a CSV file with the columns image, label and, where known, patient and photo, or a folder with a folder a
-class. The model is fine-tuned on these cells, and on a replay of its own training cells where data/cells.npy has them,
-without which it forgets some of these. Cross-validation on your cells tells how good it was before and is after. The
-folder that is written is used as any model: malaria predict PATH --model models-mylab
+class, or photographs with labelled boxes (docs/YOUR-LAB.md has the layouts). The model is fine-tuned on these cells,
+and on a replay of its own training cells where data/cells.npy has them, without which it forgets some of these.
+Cross-validation on your cells tells how good it was before and is after. The folder that is written is used as any
+model: malaria predict PATH --model models-mylab
 """
 
 import argparse
@@ -27,7 +28,7 @@ NAMED = 5  # unsegmented crops
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("labels", metavar="LABELS", help="CSV file: image,label[,patient][,photo]; or a folder")
+    parser.add_argument("labels", metavar="LABELS", help="labelled crops or photographs: a folder or a file")
     add_model(parser)
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where to write the adapted model")
     add_classes(parser)

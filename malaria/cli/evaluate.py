@@ -3,6 +3,7 @@
   malaria evaluate cells/                              # cells/Uninfected/... and cells/Parasitized/...
   malaria evaluate cells/ --classes healthy infected   # folders of other names
   malaria evaluate labels.csv --report report.html     # image,label[,patient][,photo]
+  malaria evaluate photographs/                        # with labelled boxes: docs/YOUR-LAB.md
   malaria evaluate labels.csv --model main --json      # the model of a revision
 
 A folder within that of a class is a patient. Intervals are 95 %, from a bootstrap over patients; where these are
@@ -35,7 +36,7 @@ SHARES = {"uncertain_rate": "Uncertain predictions", "ood_rate": "Out of distrib
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("path", type=Path, metavar="PATH", help="a folder with a folder a class, or a CSV file")
+    parser.add_argument("path", type=Path, metavar="PATH", help="labelled crops or photographs: a folder or a file")
     add_model(parser)
     add_classes(parser)
     parser.add_argument("--json", action="store_true", help="JSON, one object")

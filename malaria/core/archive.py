@@ -14,7 +14,7 @@ from malaria.core.artifacts import atomic_write
 
 Sums = dict[str, str]  # name of a member -> sha256 of its content, in hex
 
-MAX_BYTES = 100_000_000  # of an image file; the largest that is decoded has 60 MB uncompressed
+MAX_BYTES = 200_000_000  # of an image file; the largest that is decoded has 180 MB uncompressed
 
 
 def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> Sums:
@@ -90,4 +90,4 @@ def read_file(path: Path) -> bytes:
 
 
 def _too_large(what: str) -> str:
-    return f"{what}, too many for an image of one cell; give crops"
+    return f"{what}, too many for an image; save it as JPEG or PNG, or scale it down"

@@ -11,7 +11,9 @@ from malaria.params import Fit
 Pixels = npt.NDArray[np.uint8]
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # Pillow reads more, some of which run programs
-MAX_PIXELS = 20_000_000  # of an image; a crop has some 20,000, a whole photograph of a smear 16 million
+MAX_PIXELS = 60_000_000  # of an image; a crop has some 20,000, a whole photograph of a smear up to 50 million
+_REMEDY = f"scale it down, or divide it: at most {MAX_PIXELS // 1_000_000} megapixels are read"
+
 BLACK = 20  # of 255: what is darker in all channels is background
 
 
@@ -24,15 +26,15 @@ def read_image(data: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:  # before they take memory
-                raise ValueError(f"{image.width} x {image.height} pixels are too many; give crops of one cell each")
+                raise ValueError(f"{image.width} x {image.height} pixels are too many; {_REMEDY}")
             if (pages := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":  # a camera's, with a preview
-                raise ValueError(f"it has {pages} pages; give one cell a file")
+                raise ValueError(f"it has {pages} pages; give one image a file")
             if image.format == "PNG":
                 _verify(data)
             image.load()
             return image
     except Image.DecompressionBombError:  # even more of them
-        raise ValueError("its pixels are too many; give crops of one cell each") from None
+        raise ValueError(f"its pixels are too many; {_REMEDY}") from None
     except UnidentifiedImageError:
         raise ValueError("not a PNG, JPEG, TIFF, BMP or WebP image") from None
     except (ValueError, MemoryError):

@@ -1,9 +1,10 @@
 """The index data/cells.csv: a row a cell, in the order of data/cells.zip, and all that is known of it.
 
 Its columns are `name` (of the image in the archive), `label` (0 or 1) and `patient`: the cells that a split by patient
-keeps together, which are those of a photo, or a single cell, where no patient is known. Own cells may have two columns
-more: `photo`, the photograph that a cell was cut from, and `split`, where train, val and test are given. Nothing
-downstream reads facts out of file names.
+keeps together, which are those of a photo, or a single cell, where no patient is known. Own cells may have more
+columns: `photo`, the photograph that a cell was cut from; `split`, where train, val and test are given; and
+`x,y,width,height`, the box of the cell in its photograph (px), where the pipeline cut it. Nothing downstream reads
+facts out of file names.
 """
 
 from pathlib import Path

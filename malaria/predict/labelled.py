@@ -32,7 +32,7 @@ class LabelledCells:
 
 
 def read_labelled(path: Path, classes: Sequence[str], how: Preprocess, archive: Path) -> LabelledCells:
-    """Read what `download.path` may name: a folder with a folder a class, or a CSV file; write it to `archive` too.
+    """Read what `download.path` may name: crops or photographs with labels; write the cells to `archive` too.
 
     Raises:
         UserError: they cannot be read, or not all of them have a label; every image that is no cell is named.

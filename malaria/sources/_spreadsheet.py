@@ -22,7 +22,7 @@ def read_columns(path: Path, needed: Sequence[str], optional: Sequence[str]) -> 
         UserError: it is no CSV file, lacks a column, has one twice, or has no rows.
     """
     header, *rows = _parse(path) or [[]]
-    columns = [name.strip().casefold() for name in header]
+    columns = _name_columns(header)
     _check_columns(path, columns, needed, optional)
     at = {name: columns.index(name) for name in (*needed, *optional) if name in columns}
     texts = {name: [row[i].strip() if i < len(row) else "" for row in rows] for name, i in at.items()}
@@ -33,11 +33,24 @@ def read_columns(path: Path, needed: Sequence[str], optional: Sequence[str]) -> 
     return table
 
 
+def read_header(path: Path) -> list[str]:
+    """The names of a CSV file's columns, in lower case.
+
+    Raises:
+        UserError: it is no CSV file.
+    """
+    return _name_columns((_parse(path) or [[]])[0])
+
+
 def some(values: Iterable[str]) -> str:
     """The first values, and how many there are."""
     shown = [value if value and value.isprintable() else repr(value) for value in values]
     more = f", ... ({len(shown):,} in all)" if len(shown) > _SHOWN else ""
     return ", ".join(shown[:_SHOWN]) + more
+
+
+def _name_columns(header: Sequence[str]) -> list[str]:
+    return [name.strip().casefold() for name in header]
 
 
 def _check_columns(path: Path, columns: list[str], needed: Sequence[str], optional: Sequence[str]) -> None:

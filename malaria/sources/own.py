@@ -6,12 +6,16 @@
 A folder within a class folder is a patient. A table needs the columns image and label, and its paths are relative to
 its own folder. Where a folder has both, the table is read. The patient of a cell is its photo, or else the cell itself,
 where none is given.
+
+Or photographs with labelled boxes, which are segmented: the cell that a box marks gets its label. Boxes are in a table
+with the columns of `malaria.sources._boxes`, or in the formats of COCO (JSON), Pascal VOC (XML) or YOLO (text files).
 """
 
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
+from types import ModuleType
 
 import pandas as pd
 from tqdm import tqdm
@@ -19,15 +23,21 @@ from tqdm import tqdm
 from malaria.core.archive import read_file, write_archive
 from malaria.core.errors import UserError
 from malaria.data.image_files import find_images
-from malaria.data.index import CLASSES, COLUMNS, SPLITS
+from malaria.data.index import CLASSES, COLUMNS
 from malaria.params import Download
-from malaria.sources._spreadsheet import read_columns, some
+from malaria.sources import _coco, _voc, _yolo
+from malaria.sources._boxes import check_boxes, is_box_table, read_csv
+from malaria.sources._labels import Labels, find_patient, name_labels, read_label, read_split, refuse
+from malaria.sources._spreadsheet import read_columns, read_header, some
 
 TABLE = "labels.csv"
+FORMATS: dict[str, ModuleType] = {".json": _coco, ".xml": _voc, "": _yolo}  # suffix of a file that may be given alone
 
-_MADE_OF = f"a folder for each class, named as in download.classes, or {TABLE}: image,label[,patient][,photo][,split]"
-
-Labels = dict[str, int]  # a name in lower case -> 0 or 1
+_MADE_OF = (
+    f"a folder for each class, named as in download.classes, or {TABLE}: image,label[,patient][,photo][,split]; or "
+    f"photographs with boxes: {TABLE}: photo,x,y,width,height,label[,patient][,split], or COCO's JSON, Pascal VOC's "
+    "XML or YOLO's text files"
+)
 
 
 def write_cells(params: Download, path: Path) -> pd.DataFrame:
@@ -39,9 +49,9 @@ def write_cells(params: Download, path: Path) -> pd.DataFrame:
     source = Path(params.path)
     table = read_labels(source, params.classes)
     if source.is_file():
-        rename = "" if source.name == TABLE else f", with the table renamed to {TABLE}"
+        rename = "" if source.name == TABLE or source.suffix in FORMATS else f", with the table renamed to {TABLE}"
         print(
-            f"{source}: DVC tracks this table alone. For changed images to make download stale too, set "
+            f"{source}: DVC tracks this file alone. For changed images to make download stale too, set "
             f"download.path={source.parent}{rename}",
             file=sys.stderr,
         )
@@ -49,25 +59,27 @@ def write_cells(params: Download, path: Path) -> pd.DataFrame:
 
 
 def read_labels(path: Path, classes: Sequence[str]) -> pd.DataFrame:
-    """The labelled cells of a folder or CSV file, a row each; `classes` are their names, of the uninfected cells first.
+    """The labelled cells of a folder or file, a row each; `classes` are their names, of the uninfected cells first.
 
     Columns:
-        name: path in the archive, unique: relative to the folder, or to that of the CSV file.
+        name: path in the archive, unique: relative to the folder, or to that of the file. Of a box it is the name of
+            the photograph and the number of the box in it.
         label: 0 or 1.
         patient: the cells that are never divided between splits; where no patient is known the photo, else the name.
-        photo, split: where the table gives them; train, val or test.
-        file: path of the image, which exists but was not opened.
+        photo, split: where they are given; train, val or test.
+        x, y, width, height: of a box in a photograph, px; there where photographs were given.
+        file: path of the image or photograph, which exists but was not opened.
 
     Raises:
         UserError: naming the file and rows that are wrong, and what to do.
     """
-    labels = _name_labels(classes)
+    labels = name_labels(classes)
     if path.is_file():
-        table = _read_table(path, labels)
+        table = _read_file(path, labels)
     elif (path / TABLE).is_file():
         table = _read_table(path / TABLE, labels)
     elif path.is_dir():
-        table = _read_folders(path, classes)
+        table = _read_folder(path, classes, labels)
     else:
         raise UserError(f"{path}: no such file or folder; give {_MADE_OF}")
     if table.label.nunique() < 2:
@@ -77,11 +89,18 @@ def read_labels(path: Path, classes: Sequence[str]) -> pd.DataFrame:
 
 
 def write_labelled(table: pd.DataFrame, archive_path: Path) -> pd.DataFrame:
-    """Write the images of a table of `read_labels`, as they are, as an archive; return its index, in the same order.
+    """Write the cells of a table of `read_labels` as an archive; return its index, in the same order.
+
+    Images are written as they are. Of photographs the cells that boxes mark are cut out; x, y, width and height are
+    then those of the cells, and boxes that mark none are left out.
 
     Raises:
-        UserError: an image cannot be read.
+        UserError: an image cannot be read, or not all classes are among the cells.
     """
+    if "x" in table:
+        from malaria.sources._photographs import cut_cells  # with scikit-image a second, and crops do without
+
+        return cut_cells(table, archive_path)
     table = table.sort_values("name", ignore_index=True)
     members = _read_images(table)
     with tqdm(members, archive_path.name, len(table), unit="cell", delay=0.5, disable=None) as cells:
@@ -99,19 +118,24 @@ def _read_images(table: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
             raise UserError(f"{file}: cannot be read ({error.strerror}); restore it, or remove it") from None
 
 
-def _name_labels(classes: Sequence[str]) -> Labels:
-    """What may stand for a label: 0 and 1, Uninfected and Parasitized, and the names of the classes."""
-    labels = {"0": 0, "1": 1} | {name.casefold(): label for label, name in enumerate(CLASSES)}
-    for label, name in enumerate(classes):
-        if labels.setdefault(name.strip().casefold(), label) != label:
-            raise UserError(
-                f"download.classes: {name} would mean both {CLASSES[0]} and {CLASSES[1]}; give two names, of the "
-                f"uninfected cells first (they are {', '.join(classes)})"
-            )
-    return labels
+def _read_file(path: Path, labels: Labels) -> pd.DataFrame:
+    """The boxes of a file of another format, or the rows of a CSV file."""
+    if (kind := FORMATS.get(path.suffix.lower())) and path.suffix:
+        return check_boxes(path, path.parent, kind.read(path.parent, [path]), labels)
+    return _read_table(path, labels)
 
 
 # Folders
+
+
+def _read_folder(folder: Path, classes: Sequence[str], labels: Labels) -> pd.DataFrame:
+    """The images in the folders of classes, or, where there are none, the boxes of annotation files."""
+    names = {name.strip().casefold() for name in classes}
+    if not any(entry.name.casefold() in names and entry.is_dir() for entry in folder.iterdir()):
+        for kind in FORMATS.values():
+            if files := kind.find(folder):
+                return check_boxes(folder, folder, kind.read(folder, files), labels)
+    return _read_folders(folder, classes)
 
 
 def _read_folders(folder: Path, classes: Sequence[str]) -> pd.DataFrame:
@@ -145,18 +169,20 @@ def _list_class(folder: Path, label: int) -> Iterator[tuple[str, int, str, str]]
 
 
 def _read_table(path: Path, labels: Labels) -> pd.DataFrame:
-    """The images of a CSV file."""
+    """The images of a CSV file, or its boxes."""
+    if is_box_table(read_header(path)):
+        return check_boxes(path, path.parent, read_csv(path), labels)
     rows = read_columns(path, needed=("image", "label"), optional=("patient", "photo", "split"))
     rows["image"] = rows.image.str.replace("\\", "/")  # as Windows writes paths
-    _refuse(path, rows.image, rows.image == "", "no image", "Name one, or remove the row")
+    refuse(path, rows.image, rows.image == "", "no image", "Name one, or remove the row")
     folder = Path(os.path.abspath(path.parent))  # noqa: PTH100 (which does not follow links)
     names = [_name_image(image, folder) for image in rows.image]
-    table = pd.DataFrame({"name": names, "label": _read_label(path, rows, labels)}, index=rows.index)
-    table["patient"] = _find_patient(rows, table.name)
+    table = pd.DataFrame({"name": names, "label": read_label(path, rows, labels)}, index=rows.index)
+    table["patient"] = find_patient(rows, table.name)
     if "photo" in rows and rows.photo.any():
         table["photo"] = rows.photo
     if "split" in rows and rows["split"].any():
-        table["split"] = _read_split(path, rows, table.patient)
+        table["split"] = read_split(path, rows, table.patient)
     table["file"] = [str(path.parent / image) for image in rows.image]
     return _check_images(path, rows, table)
 
@@ -168,30 +194,6 @@ def _name_image(image: str, folder: Path) -> str:
     return "/".join(part for part in PurePath(os.path.normpath(image)).parts if part != "..")
 
 
-def _read_label(path: Path, rows: pd.DataFrame, labels: Labels) -> pd.Series:
-    label = rows.label.str.casefold().map(labels)
-    remedy = f"Take one of {', '.join(labels)}; or name yours in download.classes, that of uninfected cells first"
-    _refuse(path, rows.label, label.isna(), "unknown labels", remedy)
-    return label.astype("int64")
-
-
-def _find_patient(rows: pd.DataFrame, names: pd.Series) -> pd.Series:
-    """The patient; where it is empty the photo, and where that is too the name of the cell."""
-    patient = names
-    for column in ("photo", "patient"):
-        if column in rows:
-            patient = rows[column].where(rows[column] != "", patient)
-    return patient
-
-
-def _read_split(path: Path, rows: pd.DataFrame, patients: pd.Series) -> pd.Series:
-    split = rows["split"].str.casefold()
-    _refuse(path, split, ~split.isin(SPLITS), "unknown splits", f"Take {', '.join(SPLITS)} in every row, or in none")
-    both = (split == "test").groupby(patients).transform("nunique") > 1
-    _refuse(path, patients, both, "patients in test and also in train or val", "Move all cells of a patient to one")
-    return split
-
-
 def _check_images(path: Path, rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """The table with each image once; rows of the same image must agree, and their files exist."""
     twice = table.name.duplicated(keep=False)
@@ -200,16 +202,11 @@ def _check_images(path: Path, rows: pd.DataFrame, table: pd.DataFrame) -> pd.Dat
     twice = table.name.duplicated(keep=False)
     differ = table[twice].groupby("name").nunique().gt(1).any()
     problem = f"the same image with another {' and '.join(differ.index[differ])}"
-    _refuse(path, rows.image, twice, problem, "Keep one of these rows; rename the image where it is another file")
+    remedy = (
+        "Keep one of these rows; rename the image where it is another file, or its column to photo if rows are boxes"
+    )
+    refuse(path, rows.image, twice, problem, remedy)
     missing = [not os.path.isfile(file) for file in table.file]  # noqa: PTH113 (which takes any text for a path)
     remedy = f"Restore them, or correct their paths, which are relative to {path.parent}"
-    _refuse(path, rows.image, pd.Series(missing, table.index), "missing images", remedy)
+    refuse(path, rows.image, pd.Series(missing, table.index), "missing images", remedy)
     return table
-
-
-def _refuse(path: Path, values: pd.Series, wrong: pd.Series, problem: str, remedy: str) -> None:
-    """Raise UserError if some rows are wrong, naming them and their values."""
-    if wrong.any():
-        rows = wrong.index[wrong]
-        found = f": {some(values[rows].unique())}" if values[rows].any() else ""
-        raise UserError(f"{path}: {problem} in row{'s'[: len(rows) > 1]} {some(map(str, rows))}{found}. {remedy}")

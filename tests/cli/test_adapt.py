@@ -11,6 +11,7 @@ from malaria.predict import finetune
 from malaria.sources.drawing.crops import draw_crops
 from malaria.sources.drawing.labs import BLUE
 from tests.support.models import make_model
+from tests.support.photographs import add_photographs
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,18 @@ def test_it_prints_before_and_after_and_writes_a_model(labels: Path, capsys: pyt
     assert "24 cells of 4 patients" in card["trained_on"]
     main(["predict", "crops", "--model", "mylab", "--csv"])
     assert len(capsys.readouterr().out.splitlines()) == 1 + 24
+
+
+def test_photographs_with_boxes_do_as_well_as_crops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_photographs(tmp_path, "a.png", "b.png").to_csv(tmp_path / "labels.csv", index=False)
+    make_model(tmp_path / "models")
+    adapt(tmp_path)
+    card = json.loads(Path("mylab/model.json").read_text())["adaptation"]
+    assert (card["groups"], card["group"]) == (2, "photo")
+    assert 36 <= card["cells"] <= 40
+    assert f"{card['cells']} cells of 2 photographs" in capsys.readouterr().out
+    main(["evaluate", ".", "--model", "models", "--classes", "healthy", "infected", "--report", "report.html"])
+    assert "Sensitivity" in capsys.readouterr().out
 
 
 def test_two_adapted_models_can_be_compared(labels: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from malaria.core.archive import open_archive
+from malaria.core.archive import MAX_BYTES, open_archive
 from malaria.core.errors import UserError
 from malaria.params import Params
 from malaria.sources.own import read_labels, write_cells
@@ -332,7 +332,7 @@ def test_an_image_that_cannot_be_read_is_named_and_leaves_the_archive_as_it_was(
         (lab / "infected/c.png").symlink_to(lab / "gone.png")
     else:
         with (lab / "infected/c.png").open("wb") as file:
-            file.truncate(200_000_000)
+            file.truncate(MAX_BYTES + 1)
     with pytest.raises(UserError, match=r"infected/c\.png"):
         write(lab, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"lab", "cells.zip"}
