@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, product
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from PIL import Image
@@ -56,7 +56,7 @@ class Photograph:
     """
 
     cells: list[RedCell]
-    others: Counter[Other]
+    others: Counter[str]
     diameter: float | None
     light: float
     covered: float
@@ -109,9 +109,7 @@ def _lay_tiles(size: tuple[int, int], diameter: float) -> Iterator[_Tile]:
         yield _Tile(box, (left, top, right, bottom))
 
 
-def _segment_tile(
-    image: Image.Image, field: Mask, scale: Scale, tile: _Tile
-) -> tuple[list[RedCell], list[Other], float]:
+def _segment_tile(image: Image.Image, field: Mask, scale: Scale, tile: _Tile) -> tuple[list[RedCell], list[str], float]:
     """The red cells whose centres are in the core of a tile, the kinds of its other bodies, and its sharpness."""
     factor = min(1.0, WORKING_DIAMETER / scale.diameter)
     pixels = np.asarray(resize(image.crop(tile.box), factor))
@@ -134,7 +132,8 @@ def _crop_field(field: Mask, size: tuple[int, int], box: Box, shape: tuple[int, 
     scale = field.shape[1] / size[0], field.shape[0] / size[1], field.shape[1] / size[0], field.shape[0] / size[1]
     part = [side * factor for side, factor in zip(box, scale, strict=True)]
     whole = Image.fromarray(field)
-    return np.asarray(whole.resize(shape[1::-1], Image.Resampling.NEAREST, box=part))  # type: ignore[arg-type]
+    inside: Mask = np.asarray(whole.resize(shape[1::-1], Image.Resampling.NEAREST, box=part))  # type: ignore[arg-type]
+    return inside
 
 
 def _find_edge(field: Mask, box: Box, size: tuple[int, int]) -> Mask:
@@ -146,7 +145,7 @@ def _find_edge(field: Mask, box: Box, size: tuple[int, int]) -> Mask:
 
 def _is_in_core(body: Body, tile: _Tile, factor: float) -> bool:
     y, x = (body.points.min(0) + body.points.max(0) + 1) / 2 / factor + [tile.box[1], tile.box[0]]
-    return tile.core[0] <= x < tile.core[2] and tile.core[1] <= y < tile.core[3]
+    return bool(tile.core[0] <= x < tile.core[2] and tile.core[1] <= y < tile.core[3])
 
 
 def _to_cell(body: Body, tile: _Tile, factor: float) -> RedCell:
@@ -159,7 +158,7 @@ def _to_cell(body: Body, tile: _Tile, factor: float) -> RedCell:
     rows, columns = np.flatnonzero(large.any(1)), np.flatnonzero(large.any(0))
     y, x = np.round(first / factor).astype(int) + np.array([rows[0] + tile.box[1], columns[0] + tile.box[0]])
     mask = large[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return RedCell(int(x), int(y), mask, body.kind, round(body.convexity, 3))
+    return RedCell(int(x), int(y), mask, cast(Kind, body.kind), round(body.convexity, 3))
 
 
 def _measure_sharpness(density: Floats, labels: Labels, diameter: float) -> float:
