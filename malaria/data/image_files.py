@@ -24,6 +24,16 @@ class ImageFile:
         """A path such as `folder/cell.png` or `cells.zip/Parasitized/cell.png`."""
         return self.path if self.member is None else f"{self.path}/{self.member}"
 
+    @property
+    def size(self) -> int:
+        """Bytes; 0 where it cannot be read."""
+        try:
+            if self.member is None:
+                return Path(self.path).stat().st_size
+            return open_archive(Path(self.path)).getinfo(self.member).file_size
+        except Exception:  # whatever zipfile raises: `read` says what is wrong
+            return 0
+
     def read(self) -> bytes:
         """The content.
 
