@@ -91,6 +91,7 @@ def choose_on_val(val: pd.DataFrame, facts: dict[str, Any], params: Evaluate) ->
         abstain=params.abstain,
         val_logit_quantiles=thresholds.logit_quantiles(val),
         ood_limit=thresholds.ood_limit(val, params.ood),
+        error_rates=thresholds.fit_error_rates(val),
     )
 
 

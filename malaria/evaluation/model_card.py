@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from malaria.data.index import Group
-from malaria.evaluation.calibration import uncertainty_margin
+from malaria.evaluation.calibration import ErrorRates, uncertainty_margin
 from malaria.evaluation.ood import ReferenceQuantiles
 from malaria.model.weights import ModelConfig
 
@@ -50,6 +50,7 @@ class ModelCard(ModelConfig):
     saliency_peak: float  # maximum of Grad-CAM in the median parasitized cell of val: the scale of the maps
     parameters: int  # number of trainable parameters
     macs: int  # multiply-accumulate operations of one forward pass of a cell
+    error_rates: ErrorRates | None = None  # fitted on val; None in cards of earlier versions
     adaptation: Adaptation | None = None
 
     def margin(self, threshold: float) -> float:

@@ -1,16 +1,25 @@
-"""What is chosen on val and frozen for test: temperature, thresholds, and limits of the warnings."""
+"""What is chosen on val and frozen for test: temperature, thresholds, limits of the warnings, and error rates."""
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.special import betaln
 
 from malaria.core.errors import UserError
-from malaria.evaluation.calibration import DEFAULT, GOALS, to_logits
+from malaria.evaluation.calibration import DEFAULT, GOALS, Beta, ErrorRates, to_logits
 from malaria.evaluation.curves import roc_points
 from malaria.evaluation.metrics import Array
 from malaria.params import OperatingPoint
 
 QUANTILES = np.linspace(0, 1, 401)  # of val's calibrated logits, that model.json keeps
+ERROR_LOGITS = np.arange(-6, 6.5, 0.5)  # calibrated logits, as thresholds, at which model.json has error rates
+
+# the grid over which a beta-binomial is integrated: means of the patients' rates, evenly spaced in the scale on which
+# Jeffreys' prior is flat, and the root of the correlation between cells of a patient, 1 / (1 + alpha + beta)
+_MEANS = np.sin(np.pi / 2 * (np.arange(160) + 0.5) / 160)[:, None] ** 2
+_ROOTS = ((np.arange(32) + 0.5) / 32)[None]
+_TOTALS = _ROOTS**-2 - 1  # alpha + beta
+_PRIOR = np.where(np.minimum(_MEANS, 1 - _MEANS) * _TOTALS >= 0.5, 3 * np.log1p(-_ROOTS), -np.inf)
 
 
 def fit_temperature(labels: Array, logits: Array) -> float:
@@ -74,3 +83,48 @@ def logit_quantiles(val: pd.DataFrame) -> list[float]:
 def ood_limit(val: pd.DataFrame, share: float) -> float:
     """The OOD score above which a cell is out of distribution, so that a share of val's are."""
     return float(val.ood_score.quantile(1 - share).round(6))
+
+
+def fit_error_rates(val: pd.DataFrame) -> ErrorRates:
+    """Sensitivity and specificity in a new patient at each of ERROR_LOGITS, from val's patients (photos, cells).
+
+    Where the groups are photos or single cells, the spread between patients is not in the data, or not all of it.
+    """
+    at_least = to_logits(val.probability.to_numpy())[:, None] >= ERROR_LOGITS
+    positive = val.label.to_numpy() == 1
+    return ErrorRates(
+        logits=tuple(ERROR_LOGITS.tolist()),
+        sensitivity=_fit_betas(at_least[positive], val.patient[positive]),
+        specificity=_fit_betas(~at_least[~positive], val.patient[~positive]),
+    )
+
+
+def _fit_betas(right: Array, patients: pd.Series) -> tuple[Beta, ...] | None:
+    """The Beta of each column of (N, T) predictions, which are right or not; None where N is 0."""
+    if patients.empty:
+        return None
+    counts = pd.DataFrame(right).groupby(patients.to_numpy()).sum()
+    cells = patients.value_counts()[counts.index].to_numpy()
+    return tuple(fit_beta(counts[column].to_numpy(), cells) for column in counts)
+
+
+def fit_beta(right: Array, cells: Array) -> Beta:
+    """The Beta distribution of the rate in a new patient, given (P,) cells of patients and how many of these are right.
+
+    Counts are beta-binomial. Maximum likelihood is infinite where patients do not differ or all cells are right, and
+    too narrow where patients are few, so mean and spread are integrated over their posterior, and the Beta has the mean
+    and variance of the predictive distribution (Gelman et al., Bayesian Data Analysis, 2013, section 5.3). Priors:
+    Jeffreys' of the mean, and of the root of the correlation Beta(1, 4), a correlation of 1/15 on average, which is all
+    that is known of the spread where there is one patient. Alpha and beta are 1/2 at least: without this bound, error
+    rates of nearly 0 would be explained by patients who are either perfect or hopeless.
+    """
+    alpha, beta = _MEANS * _TOTALS, (1 - _MEANS) * _TOTALS
+    pairs, times = np.unique(np.stack([right, cells - right], 1), axis=0, return_counts=True)
+    log = _PRIOR - times.sum() * betaln(alpha, beta)
+    for (hits, misses), count in zip(pairs, times, strict=True):
+        log = log + count * betaln(alpha + hits, beta + misses)
+    weights = np.exp(log - log.max()) / np.exp(log - log.max()).sum()
+    mean = (weights * _MEANS).sum()
+    variance = (weights * (_MEANS * (1 - _MEANS) * _ROOTS**2 + (_MEANS - mean) ** 2)).sum()
+    strength = mean * (1 - mean) / variance - 1
+    return float(f"{mean * strength:.4g}"), float(f"{(1 - mean) * strength:.4g}")

@@ -210,6 +210,7 @@ def make_card(
             measure_cells(torch.from_numpy(cells.pixels), torch.arange(len(cells.pixels)))
         ),
         "ood_limit": thresholds.ood_limit(predictions, OOD_SHARE),
+        "error_rates": thresholds.fit_error_rates(predictions),
         "adaptation": adaptation,
     }
     return base.card.model_copy(update=chosen)

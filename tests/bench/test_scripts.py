@@ -10,6 +10,7 @@ SCRIPTS = {  # by module, its constants and arguments
     "inference": ("SIZES = (32,)", ""),
     "onnx_models": ("SECONDS = 0; CALIBRATION = 32", ""),
     "ood": ("SAMPLE = 160", ""),
+    "parasitemia": ("SMEARS = 2; ENOUGH = 1", ""),
     "precision": ("TURNS = 1", ""),
     "predict": ("TURNS = 1; OVER = 2", "models"),
     "robustness": ("", "--split val"),
@@ -28,6 +29,6 @@ def test_a_script_runs_on_drawn_cells(name: str, scratch: Repository) -> None:
     text = script.read_text("utf-8").replace("\nif __name__", f"\n{constants}\n\nif __name__")
     script.write_text(text, "utf-8")
     scratch.run("mkdir -p docs/results && python -m zipfile -e data/cells.zip unpacked")
-    marks = "".join(f"<!-- {title} -->\n<!-- end -->\n" for title in ("adaptation", "ood"))
+    marks = "".join(f"<!-- {title} -->\n<!-- end -->\n" for title in ("adaptation", "ood", "parasitemia"))
     (scratch.path / "docs/RESULTS.md").write_text(marks)
     assert len(scratch.run(f"python bench/{name}.py {arguments}").splitlines()) > 1
