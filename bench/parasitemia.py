@@ -30,7 +30,7 @@ from malaria.slide.parasitemia import Parasitemia, estimate_parasitemia
 PARASITEMIA = (0.0, 0.001, 0.01, 0.05, 0.2)
 PHOTOGRAPHS = (1, 5, 20)
 CELLS = 200  # of a photograph
-SMEARS = 600  # of each row
+SMEARS = 500  # of each row
 CERTAIN = 0.95
 ENOUGH = 10  # cells of each class of a test patient
 CORRELATION = 0.01  # of infection, between cells of an uneven photograph

@@ -14,12 +14,12 @@ from malaria.params import OperatingPoint
 QUANTILES = np.linspace(0, 1, 401)  # of val's calibrated logits, that model.json keeps
 ERROR_LOGITS = np.arange(-6, 6.5, 0.5)  # calibrated logits, as thresholds, at which model.json has error rates
 
-# the grid over which a beta-binomial is integrated: means of the patients' rates, evenly spaced in the scale on which
-# Jeffreys' prior is flat, and the root of the correlation between cells of a patient, 1 / (1 + alpha + beta)
+# the grid over which a beta-binomial is integrated: means of the patients' rates, and the roots of the correlation
+# between cells of a patient, 1 / (1 + alpha + beta), each evenly spaced in the scale on which its prior is flat
 _MEANS = np.sin(np.pi / 2 * (np.arange(160) + 0.5) / 160)[:, None] ** 2
 _ROOTS = ((np.arange(32) + 0.5) / 32)[None]
 _TOTALS = _ROOTS**-2 - 1  # alpha + beta
-_PRIOR = np.where(np.minimum(_MEANS, 1 - _MEANS) * _TOTALS >= 0.5, 3 * np.log1p(-_ROOTS), -np.inf)
+_PRIOR = np.where(np.minimum(_MEANS, 1 - _MEANS) * _TOTALS >= 0.5, 0, -np.inf)  # logarithm
 
 
 def fit_temperature(labels: Array, logits: Array) -> float:
@@ -114,9 +114,9 @@ def fit_beta(right: Array, cells: Array) -> Beta:
     Counts are beta-binomial. Maximum likelihood is infinite where patients do not differ or all cells are right, and
     too narrow where patients are few, so mean and spread are integrated over their posterior, and the Beta has the mean
     and variance of the predictive distribution (Gelman et al., Bayesian Data Analysis, 2013, section 5.3). Priors:
-    Jeffreys' of the mean, and of the root of the correlation Beta(1, 4), a correlation of 1/15 on average, which is all
-    that is known of the spread where there is one patient. Alpha and beta are 1/2 at least: without this bound, error
-    rates of nearly 0 would be explained by patients who are either perfect or hopeless.
+    Jeffreys' of the mean, and flat in the root of the correlation, which is the standard deviation between patients as
+    a share of the largest possible. Alpha and beta are 1/2 at least: without this bound, error rates of nearly 0 would
+    be explained by patients who are either perfect or hopeless.
     """
     alpha, beta = _MEANS * _TOTALS, (1 - _MEANS) * _TOTALS
     pairs, times = np.unique(np.stack([right, cells - right], 1), axis=0, return_counts=True)

@@ -5,8 +5,9 @@ import json
 import pytest
 from torch import nn
 
+from malaria.evaluation.calibration import sigmoid
 from malaria.evaluation.model_card import count_macs, read_card
-from tests.support.models import config, make_card
+from tests.support.models import ERROR_RATES, config, make_card
 
 
 def test_a_card_is_read_back_the_same_and_wrong_or_missing_entries_are_named() -> None:
@@ -20,6 +21,22 @@ def test_a_card_is_read_back_the_same_and_wrong_or_missing_entries_are_named() -
         read_card(json.dumps(entries))
     with pytest.raises(ValueError, match="card"):
         read_card(b"junk")
+
+
+def test_a_card_without_error_rates_is_read_and_one_with_wrong_ones_is_not() -> None:
+    entries = make_card(config("simple_cnn")).model_dump()
+    without = {name: value for name, value in entries.items() if name != "error_rates"}
+    assert read_card(json.dumps(without)).error_rates is None
+    with pytest.raises(ValueError, match="error_rates"):
+        read_card(json.dumps(entries | {"error_rates": {"logits": [0.0], "sensitivity": None}}))
+
+
+def test_error_rates_are_interpolated_between_thresholds_and_constant_beyond() -> None:
+    assert ERROR_RATES.at(0.5) == ((90, 10), (98, 2))
+    assert ERROR_RATES.at(float(sigmoid(2.0)))[0] == pytest.approx((47.5, 7.5))
+    assert ERROR_RATES.at(0) == ((49, 1), (8, 2))
+    assert ERROR_RATES.at(1) == ((5, 5), (999, 1))
+    assert ERROR_RATES.model_copy(update={"sensitivity": None}).at(0.5) == (None, (98, 2))
 
 
 def test_macs_are_those_of_convolutions_and_linear_layers() -> None:

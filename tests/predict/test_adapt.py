@@ -9,6 +9,7 @@ import torch
 
 from malaria.core.errors import UserError
 from malaria.core.hashing import hash_array
+from malaria.evaluation.thresholds import fit_error_rates
 from malaria.model.weights import read_training_hashes
 from malaria.predict import finetune
 from malaria.predict.adapt import Adapted, Base, Replay, adapt, find_replay, predict, read_base, write_adapted
@@ -79,6 +80,7 @@ def test_the_metrics_before_and_after_are_of_cells_that_took_no_part(folder: Pat
     assert adapted.card.adaptation
     assert adapted.card.adaptation.group == "patient"
     assert adapted.card.adaptation.groups == 6
+    assert adapted.card.error_rates == fit_error_rates(adapted.predictions)
     untouched = predict(base.network, cells.pixels, np.arange(len(cells.index)))
     assert adapted.predictions.logit.to_numpy() == pytest.approx(untouched, abs=1e-4)  # the spy changed nothing
 
@@ -156,7 +158,10 @@ def test_more_cells_than_are_worth_it_are_sent_to_the_pipeline(folder: Path, cel
 
 def test_of_one_patient_cells_are_divided_and_there_is_no_interval(folder: Path, cells: LabelledCells) -> None:
     one = some(cells, cells.index.index[cells.index.patient == cells.index.patient[0]].tolist())
-    adaptation = adapt(read_base(str(folder)), one, None, seed=0).card.adaptation
+    card = adapt(read_base(str(folder)), one, None, seed=0).card
+    assert card.error_rates
+    assert all(rate and sum(rate) < len(one.index) for rate in card.error_rates.at(0.5))
+    adaptation = card.adaptation
     assert adaptation
     assert adaptation.by_cell
     assert adaptation.metrics["difference_balanced_accuracy_low"] is None

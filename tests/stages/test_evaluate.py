@@ -33,6 +33,8 @@ def test_every_operating_point_is_evaluated_at_both_ends_of_the_ranges(
     label_error, abstain, ood = (ENDS[key][end] for key in ("label_error", "abstain", "ood"))
     params = Evaluate(threshold=threshold, tta=False, label_error=label_error, abstain=abstain, ood=ood)
     card = choose_on_val(predictions[predictions.split == "val"], FACTS, params)
+    assert card.error_rates
+    assert all(card.error_rates.at(card.threshold))
     evaluate(predictions, card, label_error)
     metrics = pd.read_csv("plots/metrics.csv").set_index("metric")
     for rate in ("uncertain_rate", "ood_rate"):

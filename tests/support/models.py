@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from malaria.core.artifacts import write_json
+from malaria.evaluation.calibration import ErrorRates
 from malaria.evaluation.model_card import ModelCard
 from malaria.evaluation.ood import STATISTICS
 from malaria.evaluation.thresholds import QUANTILES
@@ -19,6 +20,11 @@ from malaria.params import Precision, Train, load_params
 from tests.support.scratch import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
+ERROR_RATES = ErrorRates(  # sensitivity of 90 % and specificity of 98 % at a probability of 0.5
+    logits=(-4.0, 0.0, 4.0),
+    sensitivity=((49.0, 1.0), (90.0, 10.0), (5.0, 5.0)),
+    specificity=((8, 2), (98, 2), (999, 1)),
+)
 NO_HASHES = np.zeros(0, np.uint64)  # of a model that was trained on nothing
 
 
@@ -90,6 +96,7 @@ def make_card(of: ModelConfig, **changes: Any) -> ModelCard:
         "val_logit_quantiles": (8 * QUANTILES - 4).tolist(),  # uniform from -4 to 4
         "reference_quantiles": dict.fromkeys(STATISTICS, (-9.0, 0.0, 9.0)),
         "ood_limit": 1.0,
+        "error_rates": ERROR_RATES,
         "saliency_peak": 0.01,
         "parameters": 10,
         "macs": 100,
