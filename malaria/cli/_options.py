@@ -15,6 +15,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_thresholds(parser: argparse.ArgumentParser) -> None:
+    """`--threshold` or `--operating-point`; the default is the model's threshold."""
+    thresholds = parser.add_mutually_exclusive_group()
+    thresholds.add_argument("--threshold", type=_probability, help="predict Parasitized from this probability on")
+    thresholds.add_argument("--operating-point", metavar="NAME", help="the model's threshold of this name")
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a probability (0 to 1)")
+    return value
+
+
 def add_formats(parser: argparse.ArgumentParser, **formats: str) -> None:
     """An option for each output format, of which one may be given, as `format`; the default is text."""
     group = parser.add_mutually_exclusive_group()

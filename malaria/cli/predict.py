@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from malaria.cli._options import add_formats, add_model
+from malaria.cli._options import add_formats, add_model, add_thresholds
 from malaria.core.workers import count_cores
 from malaria.data.image_files import find_images
 from malaria.model.hardware import prepare
@@ -34,25 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="image, folder, zip, or - for a list of them on stdin")
     add_model(parser)
     add_formats(parser, csv="CSV", json="JSON, one array", jsonl="JSON, an object a line")
-    thresholds = parser.add_mutually_exclusive_group()
-    thresholds.add_argument("--threshold", type=_probability, help="predict Parasitized from this probability on")
-    thresholds.add_argument("--operating-point", metavar="NAME", help="the model's threshold of this name")
+    add_thresholds(parser)
     parser.add_argument(
         "--by",
         metavar="patient|folder|FILE.csv",
         help="count by patient (from names like NLM's), by folder, or by patient as a CSV file with the columns image "
         "and patient says",
     )
-
-
-def _probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a probability (0 to 1)")
-    return value
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,0 +1,102 @@
+"""From a photograph of a smear to its red cells, each called by a model."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+
+from malaria.data.decode import Pixels, read_image, to_rgb, to_square
+from malaria.data.image_files import ImageFile
+from malaria.data.index import CLASSES
+from malaria.params import Preprocess
+from malaria.predict.classifier import Classifier
+from malaria.smear.light import find_field
+from malaria.smear.photograph import Photograph, cut_out, find_cells
+from malaria.smear.scale import SIDE, resize
+
+PLACES = ["cell", "x", "y", "width", "height", "kind", "mask_quality"]  # columns before those of `Classifier.decide`
+COUNTED = "single", "clumped"  # kinds of cells that count; what the border cuts may be seen only in part
+PARASITIZED = CLASSES[1]
+
+
+@dataclass(frozen=True)
+class CalledPhotograph:
+    """A photograph, upright RGB, what was found in it, and a row a red cell, in the order of `found.cells`.
+
+    The columns of `table` are cell (a number from 1), x, y, width, height (its box, px), kind (single, clumped or
+    border), mask_quality (0 to 1), and those of `Classifier.decide`. `pixels` (N, size, size, 3) is what the network
+    saw of each.
+    """
+
+    image: Image.Image
+    found: Photograph
+    table: pd.DataFrame
+    pixels: Pixels
+
+    @cached_property
+    def counted(self) -> pd.DataFrame:
+        """The rows of cells that count for the parasitemia: all but those at the border."""
+        return self.table[self.table.kind.isin(COUNTED)]
+
+
+def read_photograph(file: ImageFile) -> Image.Image:
+    """A photograph, RGB, upright as its EXIF says.
+
+    Raises:
+        ValueError: it cannot be read; the message says why.
+    """
+    return to_rgb(read_image(file.read()))
+
+
+def call_photograph(image: Image.Image, classifier: Classifier, threshold: float | None = None) -> CalledPhotograph:
+    """Find the red cells of an RGB photograph and call each, at a threshold or at the model's."""
+    found = find_cells(image)
+    pixels = cut_squares(image, found, classifier.card.preprocess)
+    table = pd.concat([tabulate_places(found), classifier.predict_cells(pixels, threshold)], axis=1)
+    return CalledPhotograph(image, found, table, pixels)
+
+
+def crop_to_field(photograph: CalledPhotograph) -> CalledPhotograph:
+    """The part of a photograph in which there is light: a round field fills but half of its frame."""
+    image, found, table = photograph.image, photograph.found, photograph.table
+    factor = min(1.0, SIDE / max(image.size))
+    field = find_field(np.asarray(resize(image, factor)))
+    if not field.any():
+        return photograph
+    top, bottom = _find_span(np.nonzero(field)[0], factor)
+    left, right = _find_span(np.nonzero(field)[1], factor)
+    cells = [replace(cell, x=cell.x - left, y=cell.y - top) for cell in found.cells]
+    return replace(
+        photograph,
+        image=image.crop((left, top, min(right, image.width), min(bottom, image.height))),
+        found=replace(found, cells=cells),
+        table=table.assign(x=table.x - left, y=table.y - top),
+    )
+
+
+def cut_squares(image: Image.Image, found: Photograph, how: Preprocess) -> Pixels:
+    """The red cells of an RGB photograph as the network sees them, (N, size, size, 3): all but the cell is black.
+
+    They are cut out already, so `how.mask` does not matter.
+    """
+    squares = [to_square(cut_out(image, cell), how.size, how.fit) for cell in found.cells]
+    return np.stack(squares) if squares else np.zeros((0, how.size, how.size, 3), np.uint8)
+
+
+def tabulate_places(found: Photograph) -> pd.DataFrame:
+    """A row a red cell with the columns PLACES."""
+    rows = [
+        (number, cell.x, cell.y, cell.mask.shape[1], cell.mask.shape[0], cell.kind, cell.quality)
+        for number, cell in enumerate(found.cells, start=1)
+    ]
+    types = dict.fromkeys(PLACES[:5], int) | {"mask_quality": float}
+    return pd.DataFrame(rows, columns=PLACES).astype(types)
+
+
+def _find_span(places: npt.NDArray[np.intp], factor: float) -> tuple[int, int]:
+    """The first and past the last of the rows or columns (N,), in px before scaling."""
+    return int(places.min() / factor), math.ceil((places.max() + 1) / factor)

@@ -1,0 +1,84 @@
+"""What is wrong with a photograph, or with the smear in it, so that its count is less to be trusted."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from malaria.slide.photographs import CalledPhotograph
+
+# Limits measured by blurring and darkening 5 photographs of NLM's, in which the labels of some cells are known, and 6
+# others, and on drawn fields, in which all cells are known.
+SHARP = 0.65  # NLM's have 0.69 to 0.94. Blurred to 0.6, a fifth to a third of the parasites are lost, at 0.52 most are
+DARK = 50  # of 255: down to 45 the calls are the same, at 27 up to three quarters of the parasites are lost
+FEW = 30  # cells: a field of NLM's has 110 to 270, and of fewer than this one false positive is 3 %
+COVERED = 0.6  # NLM's cover 0.19 to 0.59 of the field
+CLUMPS = 0.1  # of the cells and clumps: NLM's have 0 to 0.1, most below 0.05
+OOD = 0.3  # of the cells: NLM's have 0.04 to 0.23, another laboratory's all
+DIAMETERS = 30, 250  # px: of fewer a ring is 3 px wide; more no objective gives, so that it is not a cell's
+
+
+class Problem(NamedTuple):
+    """A short name, and a sentence or two: what was measured, and what to do."""
+
+    name: str
+    text: str
+
+
+def check_quality(photograph: CalledPhotograph) -> list[Problem]:
+    """The problems of a photograph, the gravest first; none in most."""
+    if not photograph.table.empty:
+        return [*_check_light(photograph), *_check_smear(photograph), *_check_cells(photograph)]
+    return [
+        *_check_light(photograph),
+        Problem("No smear", "No red cell was found. Is this a photograph of a stained thin smear, and in focus?"),
+    ]
+
+
+def _check_light(photograph: CalledPhotograph) -> Iterator[Problem]:
+    found = photograph.found
+    if found.cells and found.sharpness < SHARP:
+        yield Problem(
+            "Out of focus",
+            f"The sharpness of outlines is {found.sharpness:.2f}, below {SHARP:g}, so parasites are missed: focus and "
+            "photograph it again.",
+        )
+    if found.light < DARK:
+        yield Problem(
+            "Too dark",
+            f"The background has a brightness of {found.light:.0f} of 255, below {DARK}: expose longer, or add light.",
+        )
+
+
+def _check_smear(photograph: CalledPhotograph) -> Iterator[Problem]:
+    found, cells = photograph.found, len(photograph.counted)
+    if found.diameter is not None and not DIAMETERS[0] <= found.diameter <= DIAMETERS[1]:
+        yield Problem(
+            "Unusual scale",
+            f"A red cell seems to be {found.diameter:.0f} px wide, not {DIAMETERS[0]} to {DIAMETERS[1]}: if the "
+            "outlines are not those of cells, the photograph may be out of focus; else take it at another resolution.",
+        )
+    if cells < FEW:
+        yield Problem("Few cells", f"{cells} red cells were counted, below {FEW}: choose a field with more of them.")
+    if found.covered > COVERED:
+        yield Problem(
+            "Too dense",
+            f"Cells cover {found.covered:.0%} of the field, above {COVERED:.0%}: many lie on others. Choose a field "
+            "nearer to the feathered edge.",
+        )
+    clumps = found.others["clump"]
+    if clumps > CLUMPS * (len(found.cells) + clumps):
+        yield Problem(
+            "Clumps",
+            f"{clumps} clumps of cells could not be parted and were not counted, beside {len(found.cells)} cells: "
+            "choose a field in which cells lie apart.",
+        )
+
+
+def _check_cells(photograph: CalledPhotograph) -> Iterator[Problem]:
+    ood = (photograph.table.ood != "").mean()
+    if ood > OOD:
+        statistic = photograph.table.ood[photograph.table.ood != ""].mode()[0]
+        yield Problem(
+            "Out of distribution",
+            f"{ood:.0%} of the cells differ from those the model was trained on, above {OOD:.0%}, most of them in "
+            f"{statistic}: its error rates may not hold. Adapt it to your cells with `malaria adapt`.",
+        )
