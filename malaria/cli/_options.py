@@ -1,8 +1,10 @@
 """Options that several commands share."""
 
 import argparse
+import math
 
 from malaria.data.index import CLASSES
+from malaria.slide.parasitemia import RED_CELLS
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -48,3 +50,24 @@ def add_classes(parser: argparse.ArgumentParser) -> None:
         metavar=("UNINFECTED", "PARASITIZED"),
         help="the names of your folders or labels, of the uninfected cells first (0 and 1 are understood too)",
     )
+
+
+def add_red_cells(parser: argparse.ArgumentParser) -> None:
+    """`--red-cells`, per microlitre."""
+    parser.add_argument(
+        "--red-cells",
+        type=_red_cells,
+        default=RED_CELLS,
+        metavar="NUMBER",
+        help="red cells per microlitre of blood, for infected cells per microlitre (default: %(default)s)",
+    )
+
+
+def _red_cells(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of red cells, such as 5e6")
+    return value

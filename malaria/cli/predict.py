@@ -1,12 +1,15 @@
-"""Predict images of one red blood cell each.
+"""Predict photographs of smears, cell by cell, and images of one red blood cell each.
 
-  malaria predict cells/ --csv > cells.csv     # a row an image
-  malaria predict cells/ --by patient          # counts by patient
+  malaria predict photographs/ --by photo      # red cells, parasitized ones and parasitemia, a row a photograph
+  malaria predict photographs/ --overlay seen/ --crops cells/
+  malaria predict cells/ --csv > cells.csv     # a row a cell
   find . -name '*.png' | malaria predict -     # images listed on stdin
+  malaria predict --example --by photo         # a drawn photograph, for a first look
 
-A row has the calibrated probability of a parasite, the prediction, and two warnings: uncertain, where the probability
-is near the threshold, and ood (out of distribution), where the image differs from those the model was trained on. An
-image that cannot be read is named on stderr, the others are predicted, and the exit status is 1.
+What a file is, is decided by what is in it: in a photograph the red cells are found and predicted one by one. A row has
+the calibrated probability of a parasite, the prediction, and two warnings: uncertain, where the probability is near the
+threshold, and ood (out of distribution), where the cell differs from those the model was trained on. An image that
+cannot be read is named on stderr, the others are predicted, and the exit status is 1.
 """
 
 import argparse
@@ -15,37 +18,63 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
-from malaria.cli._options import add_formats, add_model, add_thresholds
+from malaria.cli._options import add_formats, add_model, add_red_cells, add_thresholds
+from malaria.core.errors import UserError
 from malaria.core.workers import count_cores
 from malaria.data.image_files import find_images
 from malaria.model.hardware import prepare
 from malaria.predict.batch import predict_files
-from malaria.predict.groups import CAVEAT, Tally, choose_grouping
 from malaria.predict.load import load_model
+from malaria.slide.groups import CROPS, NO_RATES, NOTES, Grouping, Rates, Tally, choose_grouping
+from malaria.smear.files import Decoded
+
+EXAMPLE = Path(str(files("malaria.slide") / "example.jpg"))  # drawn by docs/screenshots.py
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="image, folder, zip, or - for a list of them on stdin")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="image, folder, zip, or - for a list of them on stdin")
+    parser.add_argument("--example", action="store_true", help="predict a drawn photograph")
     add_model(parser)
     add_formats(parser, csv="CSV", json="JSON, one array", jsonl="JSON, an object a line")
     add_thresholds(parser)
     parser.add_argument(
+        "--as",
+        dest="form",
+        choices=["auto", "photo", "crop"],
+        default="auto",
+        help="what the images are: photographs of a field, or crops of one cell (default: what is in them decides)",
+    )
+    parser.add_argument(
         "--by",
-        metavar="patient|folder|FILE.csv",
-        help="count by patient (from names like NLM's), by folder, or by patient as a CSV file with the columns image "
-        "and patient says",
+        metavar="photo|patient|folder|FILE.csv",
+        help="count by photograph, by patient (from names like NLM's), by folder, or by patient as a CSV file with the "
+        "columns image and patient says",
+    )
+    add_red_cells(parser)
+    parser.add_argument("--overlay", type=Path, metavar="DIR", help="write each photograph there, its cells outlined")
+    parser.add_argument(
+        "--crops",
+        type=Path,
+        metavar="DIR",
+        help="write the cells of photographs there, and labels.csv with the predictions as labels to correct, for "
+        "`malaria adapt`",
     )
 
 
 def run(options: argparse.Namespace) -> None:
     """Predict and print; the exit status is 1 if an image could not be read."""
     grouping = choose_grouping(options.by) if options.by else None
+    paths = [*options.paths, *([str(EXAMPLE)] if options.example else [])]
+    if not paths:
+        raise UserError("no images: name photographs, crops or folders of them, or try --example")
     prepare(seed=0)
     classifier = load_model(options.model)
     point = options.operating_point
@@ -53,25 +82,44 @@ def run(options: argparse.Namespace) -> None:
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # names of files, whatever they are
 
     hidden = sys.stdout.isatty() and not grouping  # the rows themselves are the progress then
-    total = None if hidden else _count(options.paths)
-    bar = tqdm(desc="predicting", total=total, unit="cell", disable=hidden or None)
+    total = None if hidden else _count(paths)
+    bar = tqdm(desc="predicting", total=total, unit="image", disable=hidden or None)
     counts: Counter[str] = Counter()
-    files = find_images(_expand(options.paths))
-    tables = _watch(predict_files(files, classifier, threshold, count_cores()), bar, counts)
+    images = find_images(_expand(paths))
+    parts = _watch(predict_files(images, classifier, threshold, count_cores(), options.form), bar, counts)
+    if options.overlay or options.crops:
+        parts = _export(parts, options.overlay, options.crops)
     try:
         if grouping:
-            tally = Tally(grouping)
-            for table in tables:
-                tally.add(table)
-            write([tally.summarise()], options.format)
-            print(CAVEAT, file=sys.stdout if options.format == "text" else sys.stderr)
+            _write_groups(parts, grouping, classifier.find_error_rates(threshold), options)
         else:
-            write(tables, options.format)
+            write((part.table for part in parts), options.format)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if counts["broken"] or not counts["images"]:
         raise SystemExit(f"{counts['broken']} of {counts['images']} images could not be read")
+
+
+def _export(parts: Iterable[Decoded], overlays: Path | None, crops: Path | None) -> Iterator[Decoded]:
+    """The same parts, after their pictures were written."""
+    from malaria.slide.exports import Exports  # brings scikit-image, which takes a second to import
+
+    exports = Exports(overlays, crops)
+    for part in parts:
+        exports.add(part)
+        yield part
+
+
+def _write_groups(parts: Iterable[Decoded], grouping: Grouping, rates: Rates, options: argparse.Namespace) -> None:
+    """Count by group; the notes below the table go to stderr where a program reads it."""
+    tally = Tally(grouping, rates, options.red_cells)
+    for part in parts:
+        tally.add(part)
+    write([tally.summarise()], options.format)
+    notes = [NOTES.format(red_cells=options.red_cells), *([CROPS] if tally.has_crops else [])]
+    notes += [] if None not in rates else [NO_RATES]
+    print("\n".join(notes), file=sys.stdout if options.format == "text" else sys.stderr)
 
 
 def write(tables: Iterable[pd.DataFrame], kind: str) -> None:
@@ -106,17 +154,15 @@ def _count(paths: list[str]) -> int | None:
     return None if "-" in paths else sum(1 for _ in find_images(paths))
 
 
-def _watch(
-    parts: Iterable[tuple[pd.DataFrame, list[str]]], bar: "tqdm[Any]", counts: Counter[str]
-) -> Iterator[pd.DataFrame]:
-    """The tables; what could not be read goes to stderr, above the bar, and is counted."""
+def _watch(parts: Iterable[Decoded], bar: "tqdm[Any]", counts: Counter[str]) -> Iterator[Decoded]:
+    """The parts; what could not be read goes to stderr, above the bar, and is counted."""
     with bar:
-        for table, broken in parts:
-            for line in broken:
+        for part in parts:
+            for line in part.broken:
                 bar.write(line, file=sys.stderr)
-            counts.update(images=len(table) + len(broken), broken=len(broken))
-            bar.update(len(table) + len(broken))
-            yield table
+            counts.update(images=part.images, broken=len(part.broken))
+            bar.update(part.images)
+            yield part
 
 
 def _to_objects(tables: Iterable[pd.DataFrame]) -> Iterator[str]:
@@ -127,15 +173,32 @@ def _to_objects(tables: Iterable[pd.DataFrame]) -> Iterator[str]:
 
 
 def _to_lines(table: pd.DataFrame) -> list[str]:
-    """A head and a line an image, whose name comes last, since it may be long."""
+    """A head and a line a cell; the image comes last, since its name may be long."""
     warnings = [
         ", ".join(filter(None, ["uncertain" if uncertain else "", f"ood: {ood}" if ood else ""]))
         for uncertain, ood in zip(table.uncertain, table.ood, strict=True)
     ]
-    rows = zip(table.probability, table.prediction, warnings, table.image, strict=True)
-    lines = [f"{p:>11.4f}  {prediction:<11}  {warning:<26}  {image}" for p, prediction, warning, image in rows]
-    return [f"{'probability':>11}  {'prediction':<11}  {'warning':<26}  image", *lines]
+    names = [f"{image} #{cell}" if cell != "" else image for image, cell in zip(table.image, table.cell, strict=True)]
+    rows = zip(table.probability, table.prediction, table.kind, warnings, names, strict=True)
+    lines = [
+        f"{p:>11.4f}  {prediction:<11}  {kind:<7}  {warning:<26}  {name}" for p, prediction, kind, warning, name in rows
+    ]
+    return [f"{'probability':>11}  {'prediction':<11}  {'kind':<7}  {'warning':<26}  image", *lines]
 
 
 def _to_aligned_lines(groups: pd.DataFrame) -> list[str]:
-    return groups.to_string(index=False, float_format="{:.3f}".format).splitlines()
+    """The table in few, aligned columns of text."""
+    columns = {
+        "group": groups.group,
+        "photos": groups.photographs,
+        "red cells": groups["cells"],
+        "parasitized": groups.parasitized,
+        "parasitemia %": groups.parasitemia.map("{:.2f}".format),
+        "95 % interval": [f"{low:.2f} to {high:.2f}" for low, high in zip(groups.low, groups.high, strict=True)],
+        "any": groups["any"].map("{:.2f}".format),
+        "more": [("none" if pd.isna(more) else str(more)) for more in groups["more"]],
+        "per_ul": groups.per_ul.map("{:,.0f}".format),
+        "uncertain": groups.uncertain,
+        "ood": groups.ood,
+    }
+    return pd.DataFrame(columns).to_string(index=False).splitlines()

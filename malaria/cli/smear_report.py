@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from malaria.cli._options import add_model, add_thresholds
+from malaria.cli._options import add_model, add_red_cells, add_thresholds
 from malaria.core.artifacts import write_text
 from malaria.core.errors import UserError
 from malaria.data.image_files import ImageFile, find_images
@@ -23,7 +23,6 @@ from malaria.model.hardware import prepare
 from malaria.predict.classifier import Classifier
 from malaria.predict.load import load_model
 from malaria.slide.page import choose_side, measure, render_slide, share
-from malaria.slide.parasitemia import RED_CELLS
 from malaria.slide.photographs import call_photograph, read_photograph
 from malaria.slide.summary import Slide
 
@@ -34,24 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html", help="the page to write")
     add_model(parser)
     add_thresholds(parser)
-    parser.add_argument(
-        "--red-cells",
-        type=_red_cells,
-        default=RED_CELLS,
-        metavar="NUMBER",
-        help="red cells per microlitre of blood, for infected cells per microlitre (default: %(default)s)",
-    )
+    add_red_cells(parser)
     parser.add_argument("--title", default="Malaria smear report", help="of the page (default: %(default)s)")
-
-
-def _red_cells(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of red cells, such as 5e6")
-    return value
 
 
 def run(options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 CLASSES = ("Uninfected", "Parasitized")  # a label is an index into this: the positive class is 1
 COLUMNS = ["name", "label", "patient"]
-PLACES = ["cell", "x", "y", "width", "height", "kind", "mask_quality"]  # of a cell of a photograph, where it is predicted
+PLACES = ["cell", "x", "y", "width", "height", "kind", "mask_quality"]  # of a cell in a photograph that is predicted
 SPLITS = ("train", "val", "test")
 
 Group = Literal["patient", "photo", "cell"]

@@ -9,12 +9,12 @@ import pandas as pd
 from PIL import Image
 
 from malaria.core.errors import UserError
-from malaria.data.decode import Pixels
-from malaria.evaluation.calibration import certainty
+from malaria.data.decode import Pixels, to_rgb
+from malaria.evaluation.calibration import Beta, certainty
 from malaria.evaluation.metrics import Array
 from malaria.evaluation.model_card import ModelCard
 from malaria.evaluation.ood import STATISTICS
-from malaria.smear.crops import decode, to_cell
+from malaria.smear.crops import decode, refuse_photograph, to_cell
 
 AnyImage = str | Path | bytes | Image.Image | Pixels  # a file, its bytes, a picture, or (H, W, 3) uint8 RGB
 
@@ -79,12 +79,18 @@ class Classifier:
             raise UserError(f"{point}: no operating point of this model; it has {', '.join(self.points)}")
         return self.points[point]
 
+    def find_error_rates(self, threshold: float | None = None) -> tuple[Beta | None, Beta | None]:
+        """Sensitivity and specificity in a patient that the model has not seen, at a threshold or at the model's."""
+        rates = self.card.error_rates
+        return rates.at(self.card.threshold if threshold is None else threshold) if rates else (None, None)
+
     def _prepare(self, image: AnyImage, place: int) -> Pixels:
         try:
             if isinstance(image, str | Path | bytes):
                 data = image if isinstance(image, bytes) else Path(image).read_bytes()
                 return decode(data, self.card.preprocess)
             picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+            refuse_photograph(to_rgb(picture))
             return to_cell(picture, self.card.preprocess)
         except (ValueError, TypeError, OSError) as error:
             name = image if isinstance(image, str | Path) else f"image {place}"

@@ -1,31 +1,53 @@
-"""Predictions counted by patient or folder, with the share of Parasitized and its interval."""
+"""Predictions counted by photograph, patient or folder, with the parasitemia and its interval."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
+import numpy as np
 import pandas as pd
 
 from malaria.core.errors import UserError
 from malaria.data.index import CLASSES
+from malaria.evaluation.calibration import Beta
+from malaria.slide.parasitemia import RED_CELLS, estimate_parasitemia, per_microlitre
+from malaria.smear.files import Decoded
 
 NONE = "(none)"  # the group of images without one
-CAVEAT = (
-    "The share is of the given crops, and no parasitemia, since it is not known which cells were cropped.\n"
-    "Its interval (Wilson, 95 %) is of sampling cells; the model's own error is not in it."
+COUNTED = "", "single", "clumped"  # kinds of cells that count: of crops, and of photographs
+NOTES = (
+    "parasitemia: % of red cells, the posterior median, with low and high the 95 % credible interval. It holds the\n"
+    "sampling of cells and photographs, and the model's errors in a patient it has not seen (docs/PREDICTING.md).\n"
+    "any: probability that there is a parasite at all, which was 50 % before. more: photographs like these that would\n"
+    "halve the interval; none where the model's errors do not let it. per_ul: infected cells in a microlitre of blood\n"
+    "with {red_cells:,.0f} red cells, an assumption (--red-cells)."
 )
-Z = 1.959964  # the 97.5 % quantile of the normal distribution
-_COUNTS = ["cells", "parasitized", "uncertain", "ood"]
+CROPS = (
+    "Of crops it is the share of what was given, and no parasitemia, since it is not known which cells were cropped."
+)
 
+COLUMNS = ["group", "photographs", "cells", "parasitized", "parasitemia", "low", "high", "any", "more", "per_ul"]
+COLUMNS += ["uncertain", "ood", "border", "clumps"]
+
+NO_RATES = (
+    "This model's card has no error rates, so there is no parasitemia: run the stage evaluate again (`dvc repro`), or "
+    "adapt the model anew."
+)
+
+Rates = tuple[Beta | None, Beta | None]  # sensitivity and specificity
 Grouping = Callable[[str], str]  # from the name of an image to its group
 
 
 def choose_grouping(by: str) -> Grouping:
-    """A grouping by name: `patient`, by names like NLM's; `folder`; or a CSV file with the columns image, patient.
+    """A grouping by name: `photo`, each file; `patient`, by names like NLM's; `folder`; or a CSV file with the columns
+    image and patient.
 
     Raises:
         UserError: it is none of these, or the file cannot be used.
     """
+    if by == "photo":
+        return str
     if by == "patient":
         from malaria.sources.nih import find_patient  # brings requests, which takes a while to import
 
@@ -39,48 +61,81 @@ def _read_mapping(path: str) -> Grouping:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"--by {path}: neither patient nor folder nor a CSV file: {error}") from None
+        raise UserError(f"--by {path}: neither photo nor patient nor folder nor a CSV file: {error}") from None
     if not {"image", "patient"} <= set(table.columns):
         raise UserError(f"--by {path}: needs the columns image and patient; it has {', '.join(table.columns)}")
     mapping = dict(zip(table.image, table.patient, strict=True))
     return lambda name: mapping.get(name) or mapping.get(PurePath(name).name) or NONE
 
 
+@dataclass
+class _Group:
+    """Counts of a group: of each photograph, and of all its crops together as if they were one."""
+
+    called: list[int] = field(default_factory=list)  # cells called parasitized
+    cells: list[int] = field(default_factory=list)  # that count
+    crops: list[int] = field(default_factory=lambda: [0, 0])  # the same two
+    photographs: int = 0
+    border: int = 0  # cells that do not count, since they are cut
+    clumps: int = 0  # bodies that do not count, since they are several cells
+    uncertain: int = 0
+    ood: int = 0
+
+
 class Tally:
-    """Counts by group, of predictions that are added a table at a time."""
+    """Counts by group, of predictions that are added a photograph or some crops at a time."""
 
-    def __init__(self, grouping: Grouping) -> None:
-        self._grouping = grouping
-        self._counts: dict[str, list[int]] = defaultdict(lambda: [0] * len(_COUNTS))
+    def __init__(self, grouping: Grouping, rates: Rates, red_cells: float = RED_CELLS) -> None:
+        self._grouping, self._rates, self._red_cells = grouping, rates, red_cells
+        self._groups: dict[str, _Group] = defaultdict(_Group)
+        self.has_crops = False
 
-    def add(self, table: pd.DataFrame) -> None:
-        """Count rows of `predict_files`."""
-        facts = pd.DataFrame(
-            {
-                "cells": 1,
-                "parasitized": table.prediction == CLASSES[1],
-                "uncertain": table.uncertain,
-                "ood": table.ood != "",
-            }
-        ).astype(int)
-        for group, counts in facts.groupby(table.image.map(self._grouping)).sum().iterrows():
-            self._counts[str(group)] = [a + int(b) for a, b in zip(self._counts[str(group)], counts, strict=True)]
+    def add(self, predicted: Decoded) -> None:
+        """Count what `predict_files` yields."""
+        if predicted.file is None:
+            for name, table in predicted.table.groupby(predicted.table.image.map(self._grouping)):
+                self._count(str(name), table)
+                self._groups[str(name)].crops[0] += int((table.prediction == CLASSES[1]).sum())
+                self._groups[str(name)].crops[1] += len(table)
+                self.has_crops = True
+        else:
+            name, found = self._grouping(predicted.file.name), predicted.found
+            counted = self._count(name, predicted.table)
+            group = self._groups[name]
+            group.called.append(int((counted.prediction == CLASSES[1]).sum()))
+            group.cells.append(len(counted))
+            group.photographs += 1
+            group.border += len(predicted.table) - len(counted)
+            group.clumps += found.others["clump"] if found else 0
+
+    def _count(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Count the warnings; return the rows that count."""
+        counted = table[table.kind.isin(COUNTED)]
+        self._groups[name].uncertain += int(counted.uncertain.sum())
+        self._groups[name].ood += int((counted.ood != "").sum())
+        return counted
 
     def summarise(self) -> pd.DataFrame:
-        """A row a group, sorted: group, cells, parasitized, share with its low and high, uncertain, ood."""
-        rows = []
-        for group, counts in sorted(self._counts.items()):
-            row = dict(zip(_COUNTS, counts, strict=True))
-            low, high = wilson_interval(row["parasitized"], row["cells"])
-            shares = {"share": row["parasitized"] / row["cells"], "low": low, "high": high}
-            rows.append({"group": group, **{name: row.pop(name) for name in _COUNTS[:2]}, **shares, **row})
-        columns = ["group", *_COUNTS[:2], "share", "low", "high", *_COUNTS[2:]]
-        return pd.DataFrame(rows, columns=columns)
+        """A row a group, sorted: group, photographs, cells, parasitized (called so), parasitemia, low and high (%), any
+        (probability of any parasite), more (photographs that would halve the interval, NaN where none would), per_ul
+        (infected cells per microlitre), uncertain, ood, border and clumps (which do not count).
+        """
+        return pd.DataFrame(self._rows(), columns=COLUMNS).astype({"more": "Int64"})
 
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a binomial proportion (Wilson 1927)."""
-    share, spread = successes / trials, Z**2 / trials
-    middle = share + spread / 2
-    half = (share * (1 - share) * spread + spread**2 / 4) ** 0.5
-    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+    def _rows(self) -> Iterator[dict[str, object]]:
+        for name, group in sorted(self._groups.items()):
+            called, cells = ([*of, crop] for of, crop in zip((group.called, group.cells), group.crops, strict=True))
+            found = estimate_parasitemia(np.array(called), np.array(cells), *self._rates)
+            yield {
+                "group": name,
+                "photographs": group.photographs,
+                "cells": found.cells,
+                "parasitized": found.called,
+                "parasitemia": round(100 * found.parasitemia, 3),
+                "low": round(100 * found.low, 3),
+                "high": round(100 * found.high, 3),
+                "any": round(found.any_parasite, 3),
+                "more": found.more_fields,
+                "per_ul": round(per_microlitre(found.parasitemia, self._red_cells), -1),
+                **{count: getattr(group, count) for count in ("uncertain", "ood", "border", "clumps")},
+            }

@@ -9,17 +9,15 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from malaria.data.decode import Pixels, read_image, to_rgb, to_square
+from malaria.data.decode import Pixels, read_image, to_rgb
 from malaria.data.image_files import ImageFile
 from malaria.data.index import CLASSES
-from malaria.params import Preprocess
 from malaria.predict.classifier import Classifier
+from malaria.smear.cells import COUNTED, cut_squares, tabulate_places
 from malaria.smear.light import find_field
-from malaria.smear.photograph import Photograph, cut_out, find_cells
+from malaria.smear.photograph import Photograph, find_cells
 from malaria.smear.scale import SIDE, resize
 
-PLACES = ["cell", "x", "y", "width", "height", "kind", "mask_quality"]  # columns before those of `Classifier.decide`
-COUNTED = "single", "clumped"  # kinds of cells that count; what the border cuts may be seen only in part
 PARASITIZED = CLASSES[1]
 
 
@@ -76,25 +74,6 @@ def crop_to_field(photograph: CalledPhotograph) -> CalledPhotograph:
         found=replace(found, cells=cells),
         table=table.assign(x=table.x - left, y=table.y - top),
     )
-
-
-def cut_squares(image: Image.Image, found: Photograph, how: Preprocess) -> Pixels:
-    """The red cells of an RGB photograph as the network sees them, (N, size, size, 3): all but the cell is black.
-
-    They are cut out already, so `how.mask` does not matter.
-    """
-    squares = [to_square(cut_out(image, cell), how.size, how.fit) for cell in found.cells]
-    return np.stack(squares) if squares else np.zeros((0, how.size, how.size, 3), np.uint8)
-
-
-def tabulate_places(found: Photograph) -> pd.DataFrame:
-    """A row a red cell with the columns PLACES."""
-    rows = [
-        (number, cell.x, cell.y, cell.mask.shape[1], cell.mask.shape[0], cell.kind, cell.quality)
-        for number, cell in enumerate(found.cells, start=1)
-    ]
-    types = dict.fromkeys(PLACES[:5], int) | {"mask_quality": float}
-    return pd.DataFrame(rows, columns=PLACES).astype(types)
 
 
 def _find_span(places: npt.NDArray[np.intp], factor: float) -> tuple[int, int]:

@@ -14,7 +14,6 @@ from malaria.evaluation.calibration import certainty
 from malaria.slide.overlay import draw_overlay
 from malaria.slide.photographs import PARASITIZED, CalledPhotograph, crop_to_field
 from malaria.slide.quality import Problem, check_quality
-from malaria.smear.bodies import Other
 
 MAX_EXAMPLES = 200  # cells of each gallery
 PICTURE = 128  # px, of a cell's picture
@@ -46,7 +45,7 @@ class Sheet:
     uncertain: int
     uncertain_parasitized: int  # of the uncertain, called parasitized
     border: int  # cells that do not count
-    others: Counter[Other]
+    others: Counter[str]
     problems: list[Problem]
     overlay: Image.Image
 

@@ -1,5 +1,7 @@
 """The red cells of a photograph as rows of a table, and as the squares that the network sees."""
 
+import io
+
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -7,7 +9,7 @@ from PIL import Image
 from malaria.data.decode import Pixels, to_square
 from malaria.data.index import PLACES
 from malaria.params import Preprocess
-from malaria.smear.photograph import Photograph, cut_out
+from malaria.smear.photograph import Photograph, RedCell, cut_out
 from malaria.smear.scale import estimate_scale
 
 COUNTED = "single", "clumped"  # kinds of cells that count; what the border cuts may be seen only in part
@@ -31,6 +33,13 @@ def cut_squares(image: Image.Image, found: Photograph, how: Preprocess) -> Pixel
     """
     squares = [to_square(cut_out(image, cell), how.size, how.fit) for cell in found.cells]
     return np.stack(squares) if squares else np.zeros((0, how.size, how.size, 3), np.uint8)
+
+
+def encode_cell(image: Image.Image, cell: RedCell) -> bytes:
+    """A red cell of an RGB photograph, cut out, as a PNG."""
+    file = io.BytesIO()
+    cut_out(image, cell).save(file, "PNG", compress_level=6)
+    return file.getvalue()
 
 
 def tabulate_places(found: Photograph) -> pd.DataFrame:

@@ -7,15 +7,34 @@ from malaria.params import Mask, Preprocess
 from malaria.smear.mask import cut_out
 
 NO_CELL = "no red blood cell found in its middle"
+LARGEST = 400  # px, of the shorter side of a crop: NIH's have up to 394; the smallest photograph of a field has 480
 
 
 def decode(data: bytes, how: Preprocess) -> Pixels:
     """Decode an image file to a square (size, size, 3) uint8 RGB.
 
     Raises:
-        ValueError: the file is no image, broken or too large, or `to_cell` refuses it; the message says which.
+        ValueError: the file is no image, broken or too large, a photograph of many cells, or `to_cell` refuses it; the
+            message says which.
     """
-    return to_cell(read_image(data), how)
+    image = to_rgb(read_image(data))
+    refuse_photograph(image)
+    return to_cell(image, how)
+
+
+def refuse_photograph(image: Image.Image) -> None:
+    """Raise ValueError if an RGB image is of many cells: of a whole field a classifier of one cell knows nothing."""
+    if is_photograph(image):
+        raise ValueError("a photograph of many cells; `malaria predict` finds and counts them")
+
+
+def is_photograph(image: Image.Image) -> bool:
+    """Whether an RGB image is of a field of cells, and not of one cell."""
+    if min(image.size) < LARGEST:
+        return False
+    from malaria.smear.cells import has_many_cells  # brings scikit-image, which takes a second to import
+
+    return has_many_cells(image)
 
 
 def to_cell(image: Image.Image, how: Preprocess) -> Pixels:

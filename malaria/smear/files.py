@@ -20,7 +20,7 @@ from malaria.data.decode import Pixels, read_image, to_rgb
 from malaria.data.image_files import ImageFile
 from malaria.data.index import PLACES
 from malaria.params import Preprocess
-from malaria.smear.crops import to_cell
+from malaria.smear.crops import is_photograph, to_cell
 
 if TYPE_CHECKING:
     from malaria.smear.photograph import Photograph
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 CHUNK = 128  # images a task, and a forward pass
 CHUNK_BYTES = 2_000_000  # of the files of a task: so many crops, but one photograph or a few
 AHEAD = 4  # tasks queued a process: more would only fill memory
-LARGEST_CROP = 400  # px, of the shorter side: NIH's largest crop has 394, the smallest photograph of a field 480
 
 Form = Literal["auto", "photo", "crop"]
 
@@ -48,9 +47,7 @@ class Decoded:
     found: "Photograph | None" = None
 
 
-def decode_files(
-    files: Iterable[ImageFile], how: Preprocess, workers: int, form: Form = "auto"
-) -> Iterator[Decoded]:
+def decode_files(files: Iterable[ImageFile], how: Preprocess, workers: int, form: Form = "auto") -> Iterator[Decoded]:
     """Decode images in their order, a photograph or up to CHUNK crops at a time: a few here, many in worker processes.
 
     What a file is, is decided by what is in it, or by `form`.
@@ -92,7 +89,7 @@ def _decode_chunk(files: list[ImageFile], how: Preprocess, form: Form) -> list[D
     for file in files:
         try:
             image = to_rgb(read_image(file.read()))
-            if form == "photo" or (form == "auto" and _is_photograph(image)):
+            if form == "photo" or (form == "auto" and is_photograph(image)):
                 decoded += [*_pack_crops(crops, broken, how), _decode_photograph(file, image, how)]
                 crops, broken = [], []
             else:
@@ -100,14 +97,6 @@ def _decode_chunk(files: list[ImageFile], how: Preprocess, form: Form) -> list[D
         except ValueError as error:
             broken.append(f"{file.name}: {error}")
     return decoded + _pack_crops(crops, broken, how)
-
-
-def _is_photograph(image: Image.Image) -> bool:
-    if min(image.size) < LARGEST_CROP:
-        return False
-    from malaria.smear.cells import has_many_cells  # brings scikit-image, which takes a second to import
-
-    return has_many_cells(image)
 
 
 def _decode_photograph(file: ImageFile, image: Image.Image, how: Preprocess) -> Decoded:

@@ -8,7 +8,7 @@ from itertools import chain, product
 from typing import NamedTuple, cast
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy import ndimage
 
 from malaria.smear.bodies import Body, Kind, Other, describe_bodies
@@ -95,8 +95,11 @@ def find_cells(image: Image.Image) -> Photograph:
 
 
 def cut_out(image: Image.Image, cell: RedCell) -> Image.Image:
-    """A cell of an RGB photograph in its box, all else black, as NIH's crops are."""
-    return apply_mask(image.crop(cell.box), cell.mask)
+    """A cell of an RGB photograph, all else black, as NIH's crops are.
+
+    A frame of one px says so: of a cell with straight sides too little of the border might be black.
+    """
+    return ImageOps.expand(apply_mask(image.crop(cell.box), cell.mask), 1)
 
 
 def _lay_tiles(size: tuple[int, int], diameter: float) -> Iterator[_Tile]:
@@ -116,7 +119,8 @@ def _segment_tile(image: Image.Image, field: Mask, scale: Scale, tile: _Tile) ->
     inside = _crop_field(field, image.size, tile.box, pixels.shape)
     density = optical_density(pixels, inside, scale.diameter * factor)
     labels, area = segment(density, inside, scale._replace(diameter=scale.diameter * factor))
-    cells, others = [], []
+    cells: list[RedCell] = []
+    others: list[str] = []
     for body in describe_bodies(labels, density, area, _find_edge(inside, tile.box, image.size)):
         if not _is_in_core(body, tile, factor):
             continue
@@ -129,10 +133,10 @@ def _segment_tile(image: Image.Image, field: Mask, scale: Scale, tile: _Tile) ->
 
 def _crop_field(field: Mask, size: tuple[int, int], box: Box, shape: tuple[int, ...]) -> Mask:
     """The field of a whole photograph of that size (px), in a box of it, at another resolution (H, W)."""
-    scale = field.shape[1] / size[0], field.shape[0] / size[1], field.shape[1] / size[0], field.shape[0] / size[1]
-    part = [side * factor for side, factor in zip(box, scale, strict=True)]
-    whole = Image.fromarray(field)
-    inside: Mask = np.asarray(whole.resize(shape[1::-1], Image.Resampling.NEAREST, box=part))  # type: ignore[arg-type]
+    width, height = field.shape[1] / size[0], field.shape[0] / size[1]
+    part = box[0] * width, box[1] * height, box[2] * width, box[3] * height
+    cropped = Image.fromarray(field).resize((shape[1], shape[0]), Image.Resampling.NEAREST, box=part)
+    inside: Mask = np.asarray(cropped)
     return inside
 
 

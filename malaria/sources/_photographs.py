@@ -1,6 +1,5 @@
 """Labelled boxes to labelled cells: each photograph is segmented, and a box labels the red cell that it marks."""
 
-import io
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -10,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image, ImageOps
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
@@ -19,8 +17,8 @@ from malaria.core.errors import UserError
 from malaria.core.workers import count_cores, start_pool
 from malaria.data.decode import read_image, to_rgb
 from malaria.data.index import CLASSES
-from malaria.smear.mask import is_cut_out
-from malaria.smear.photograph import RedCell, cut_out, find_cells
+from malaria.smear.cells import encode_cell
+from malaria.smear.photograph import find_cells
 from malaria.sources._boxes import PLACE
 
 MATCH = 0.3  # intersection over union of a box and that of a cell: boxes drawn by hand reach 0.5 or more
@@ -104,17 +102,7 @@ def _cut_photo(rows: pd.DataFrame) -> _Cut:
     places = np.array([(cell.x, cell.y, *cell.mask.shape[::-1]) for cell in cells], float).reshape(-1, 4)
     boxes, matched = match_boxes(rows[PLACE].to_numpy(float), places)
     rows = rows.iloc[boxes].assign(**dict(zip(PLACE, places[matched].astype(int).T, strict=True)))
-    return _Cut(rows, [_encode(image, cells[i]) for i in matched])
-
-
-def _encode(image: Image.Image, cell: RedCell) -> bytes:
-    """A cell as a PNG."""
-    picture = cut_out(image, cell)
-    if not is_cut_out(picture):  # in a corner of the photograph, where little around it is black
-        picture = ImageOps.expand(picture, 1)
-    file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=6)
-    return file.getvalue()
+    return _Cut(rows, [encode_cell(image, cells[i]) for i in matched])
 
 
 def _check_found(table: pd.DataFrame, found: pd.DataFrame) -> None:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from malaria.predict.groups import NONE, Tally, choose_grouping
 
 from malaria.core.errors import UserError
-from malaria.predict.groups import NONE, Tally, choose_grouping
 
 
 def test_counts_are_added_over_tables_with_wilsons_interval() -> None:
