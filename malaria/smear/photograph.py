@@ -144,7 +144,8 @@ def _find_edge(field: Mask, box: Box, size: tuple[int, int]) -> Mask:
     """The pixels (H, W) of a tile along the frame of a photograph of that size (px) or around its field."""
     edge = np.zeros(field.shape, bool)
     edge[0], edge[-1], edge[:, 0], edge[:, -1] = box[1] == 0, box[3] == size[1], box[0] == 0, box[2] == size[0]
-    return edge | ~ndimage.binary_erosion(field, iterations=2, border_value=1)
+    edge |= ~ndimage.binary_erosion(field, iterations=2, border_value=1)
+    return edge
 
 
 def _is_in_core(body: Body, tile: _Tile, factor: float) -> bool:
