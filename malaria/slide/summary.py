@@ -1,5 +1,6 @@
 """What is kept of a slide's photographs, one after the other: counts, small pictures, and the cells to be looked at."""
 
+import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from malaria.slide.photographs import PARASITIZED, CalledPhotograph, crop_to_fie
 from malaria.slide.quality import Problem, check_quality
 from malaria.smear.bodies import Other
 
+QUALITY = 80  # of JPEGs
 MAX_EXAMPLES = 200  # cells of each gallery
 PICTURE = 128  # px, of a cell's picture
 MARGIN = 1.3  # times a cell's longer side is that of its picture, so that its neighbours are seen
@@ -48,7 +50,8 @@ class Sheet:
     border: int  # cells that do not count
     others: Counter[Other]
     problems: list[Problem]
-    overlay: Image.Image
+    overlay: bytes  # JPEG: pixels would take twenty times the memory
+    size: tuple[int, int]  # px, of the overlay
 
 
 @dataclass
@@ -79,7 +82,8 @@ class Slide:
                 len(photograph.table) - len(counted),
                 photograph.found.others,
                 check_quality(photograph),
-                overlay,
+                encode(overlay),
+                overlay.size,
             )
         )
         self._add_examples(cropped, overlay)
@@ -127,6 +131,13 @@ def _make_example(photograph: CalledPhotograph, overlay: Image.Image, number: in
         (row["width"] / side, row["height"] / side),
         photograph.pixels[row["cell"] - 1],
     )
+
+
+def encode(image: Image.Image) -> bytes:
+    """A picture as a JPEG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
 
 
 def place_saliency(example: Example, saliency: Pixels, stretched: bool) -> Pixels:

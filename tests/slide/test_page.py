@@ -10,7 +10,7 @@ from PIL import Image
 import malaria.slide
 from malaria.predict.classifier import Classifier
 from malaria.slide.page import EXPLAINED, choose_side, embed, measure, probability, render_slide, rounded, share
-from malaria.slide.summary import Slide
+from malaria.slide.summary import Slide, encode
 from tests.support.models import config, make_card
 from tests.support.slides import call_discs, many
 
@@ -51,6 +51,13 @@ def test_the_parasitemia_comes_with_its_interval_counts_and_cells_per_microlitre
         assert text in page
     assert rounded(result.parasitemia * 4e6) in page
     assert page.index(share(result.high)) < page.index("<table")
+
+
+def test_where_the_interval_begins_at_0_its_end_comes_first() -> None:
+    slide = make_slide(positive=3)
+    result = measure(slide, make_classifier())
+    assert result.low == 0
+    assert f"below {share(result.high)}" in render(slide, make_classifier())
 
 
 def test_without_error_rates_there_is_no_parasitemia() -> None:
@@ -99,7 +106,7 @@ def test_overlays_of_many_photographs_are_smaller() -> None:
     assert choose_side(1) == choose_side(20) == 2000
     assert choose_side(80) == 1000
     grainy = np.random.default_rng(0).normal(180, 6, (2000, 2000, 3)).clip(0, 255).astype(np.uint8)
-    assert len(embed(Image.fromarray(grainy))) < 1_500_000
+    assert len(embed(encode(Image.fromarray(grainy)))) < 1_500_000
 
 
 @pytest.mark.parametrize(
