@@ -4,6 +4,7 @@ import pytest
 
 from malaria.slide.overlay import STYLES, draw_overlay, find_outline, name_calls
 from malaria.slide.photographs import CalledPhotograph
+from malaria.smear.photograph import RedCell
 from tests.support.slides import CELL, DIAMETER, STEP, call_discs, many
 
 CALLS = ["parasitized", "uncertain", "uninfected", "not counted"]
@@ -84,3 +85,10 @@ def test_the_outline_of_a_disc_is_a_circle() -> None:
     cell = many(2).found.cells[1]
     away = find_outline(cell) - [cell.x + DIAMETER / 2, cell.y + DIAMETER / 2]
     assert np.hypot(*away.T) == pytest.approx(DIAMETER / 2, abs=1.5)
+
+
+def test_the_outline_of_a_slim_cell_stays_near_it() -> None:
+    y, x = np.ogrid[-30:31, -4:5]
+    cell = RedCell(100, 50, (x / 4) ** 2 + (y / 30) ** 2 <= 1, "single", 1.0)
+    outline = find_outline(cell)
+    assert (np.abs(outline - [104.5, 80.5]) <= [6, 31]).all()
