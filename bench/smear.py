@@ -56,7 +56,8 @@ PATIENTS, FIELDS, FIELD_CELLS = 100, 2, 80  # drawn patients of each level, phot
 
 
 def read_photograph(path: Path) -> Image.Image:
-    return to_rgb(read_image(path.read_bytes()))
+    """As it was saved, since the places of cells are told in that: not turned as its EXIF says."""
+    return read_image(path.read_bytes()).convert("RGB")
 
 
 def find_in(path: Path) -> Photograph:

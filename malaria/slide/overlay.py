@@ -47,7 +47,7 @@ def draw_overlay(photograph: CalledPhotograph, max_side: int | None = None) -> I
     image = photograph.image
     scale = min(1.0, (max_side or max(image.size)) / max(image.size))
     size = round(image.width * scale), round(image.height * scale)
-    # three times as large as needed is decoded in whole steps, which is as good and much quicker
+    # first by whole steps, down to three times the size, which looks the same and is much quicker
     picture = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3) if scale < 1 else image.copy()
     diameter = scale * (photograph.found.diameter or 0)
     calls = name_calls(photograph.table)
@@ -77,7 +77,8 @@ def find_outline(cell: RedCell) -> Points:
     sector = ((np.arctan2(away[:, 1], away[:, 0]) / (2 * np.pi) + 0.5) * VERTICES).astype(int) % VERTICES
     reach = np.zeros(VERTICES)
     np.maximum.at(reach, sector, np.hypot(*away.T))
-    reach = np.where(reach > 0, reach, reach.max())
+    seen = np.flatnonzero(reach)  # a direction in which a slim cell is narrow may have no pixel
+    reach = np.interp(np.arange(VERTICES), seen, reach[seen], period=VERTICES) if len(seen) else reach
     reach = (np.roll(reach, 1) + 2 * reach + np.roll(reach, -1)) / 4
     angle = (np.arange(VERTICES) + 0.5) / VERTICES * 2 * np.pi - np.pi
     offset = middle + np.array([cell.x + 0.5, cell.y + 0.5])

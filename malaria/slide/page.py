@@ -1,6 +1,5 @@
 """The page of a slide: one HTML file with all pictures embedded, which loads nothing from the network."""
 
-import io
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +12,8 @@ from malaria.predict.classifier import Classifier
 from malaria.report import pictures
 from malaria.slide.overlay import STYLES
 from malaria.slide.parasitemia import Parasitemia, estimate_parasitemia
-from malaria.slide.summary import Example, Slide, place_saliency, stack_pixels
+from malaria.slide.summary import Example, Slide, encode, place_saliency, stack_pixels
 
-QUALITY = 80  # of JPEGs
 MAX_SIDE = 2000  # px, of an overlay: a JPEG of half a megabyte
 FULL_SIZE = 20  # photographs; of more each is smaller, so that the page stays below 20 MB
 EXPLAINED = 64  # cells a batch
@@ -52,7 +50,7 @@ def render_slide(slide: Slide, classifier: Classifier, title: str, point: str | 
         lstrip_blocks=True,
     )
     environment.filters |= {"share": share, "count": count, "rounded": rounded, "probability": probability}
-    environment.filters |= {"jpeg": embed}
+    environment.filters |= {"embed": embed}
     rates = classifier.card.error_rates
     return environment.get_template("slide.html").render(
         title=title,
@@ -78,8 +76,8 @@ def show_examples(examples: list[Example], classifier: Classifier) -> Iterator[d
         maps = classifier.explain(stack_pixels(part)) if classifier.explain else [None] * len(part)
         for example, saliency in zip(part, maps, strict=True):
             yield example._asdict() | {
-                "picture": embed(example.picture),
-                "saliency": None if saliency is None else embed(_explain(example, saliency, classifier)),
+                "picture": embed(encode(example.picture)),
+                "saliency": None if saliency is None else embed(encode(_explain(example, saliency, classifier))),
             }
 
 
@@ -89,11 +87,9 @@ def _explain(example: Example, saliency: Any, classifier: Classifier) -> Image.I
     return pictures.overlay(example.picture, place_saliency(example, saliency, how.fit == "stretch"), how)
 
 
-def embed(image: Image.Image) -> str:
-    """A picture as the data URI of a JPEG."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY)
-    return pictures.data_uri("image/jpeg", buffer.getvalue())
+def embed(jpeg: bytes) -> str:
+    """A JPEG as a data URI."""
+    return pictures.data_uri("image/jpeg", jpeg)
 
 
 def describe_beta(alpha: float, beta: float) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """What is kept of a slide's photographs, one after the other: counts, small pictures, and the cells to be looked at."""
 
+import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from malaria.slide.overlay import draw_overlay
 from malaria.slide.photographs import PARASITIZED, CalledPhotograph, crop_to_field
 from malaria.slide.quality import Problem, check_quality
 
+QUALITY = 80  # of JPEGs
 MAX_EXAMPLES = 200  # cells of each gallery
 PICTURE = 128  # px, of a cell's picture
 MARGIN = 1.3  # times a cell's longer side is that of its picture, so that its neighbours are seen
@@ -47,7 +49,8 @@ class Sheet:
     border: int  # cells that do not count
     others: Counter[str]
     problems: list[Problem]
-    overlay: Image.Image
+    overlay: bytes  # JPEG: pixels would take twenty times the memory
+    size: tuple[int, int]  # px, of the overlay
 
 
 @dataclass
@@ -78,7 +81,8 @@ class Slide:
                 len(photograph.table) - len(counted),
                 photograph.found.others,
                 check_quality(photograph),
-                overlay,
+                encode(overlay),
+                overlay.size,
             )
         )
         self._add_examples(cropped, overlay)
@@ -126,6 +130,13 @@ def _make_example(photograph: CalledPhotograph, overlay: Image.Image, number: in
         (row["width"] / side, row["height"] / side),
         photograph.pixels[row["cell"] - 1],
     )
+
+
+def encode(image: Image.Image) -> bytes:
+    """A picture as a JPEG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
 
 
 def place_saliency(example: Example, saliency: Pixels, stretched: bool) -> Pixels:

@@ -16,7 +16,7 @@ ROUNDS = 2  # the density depends on the diameter, and the diameter on the densi
 CLIPS = 95, 98, 99.5, 99.9  # percentiles at which densities are clipped, the first that tells cells apart: nuclei and
 # specks are far denser than cells and must not decide, but where cells are few, cells are among the densest pixels too
 SEPARATION = 0.78  # variance between cells and background by the variance of all; 0.77 or less where there are no cells
-SMALLEST = 20  # px, of a red cell: smaller ones are specks, and too small to see a parasite in
+DIAMETERS = 20, 300  # px, of red cells: smaller ones are specks; larger ones no objective gives, but a strong blur
 FOREGROUND = 0.6  # of Otsu's threshold: the rims of pale cells are fainter than the middle between cell and background
 FEWEST = 3  # cells, from which the size of a cell is estimated
 
@@ -41,8 +41,8 @@ def estimate_scale(photograph: Image.Image) -> Scale | None:
 
 
 def _unscale(scale: Scale | None, factor: float) -> Scale | None:
-    """The scale in px of the photograph; None where what was taken for cells is too small."""
-    if scale is None or scale.diameter / factor < SMALLEST:
+    """The scale in px of the photograph; None where what was taken for cells can be none."""
+    if scale is None or not DIAMETERS[0] <= scale.diameter / factor <= DIAMETERS[1]:
         return None
     return scale._replace(diameter=scale.diameter / factor)
 

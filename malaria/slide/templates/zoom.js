@@ -1,10 +1,10 @@
 // A photograph enlarged in a dialog: scrolled by arrow keys, wheel, mouse or finger; a cell of a gallery comes into its middle.
 const dialog = document.getElementById("zoom"), pane = document.getElementById("pane"), big = pane.querySelector("img");
-const CELL = 8; // times the fitting size at which a cell of a gallery is shown, at most that of the file
+const CELL = 6; // times the fitting size at which a cell of a gallery is shown
 let fit = 1, zoom = 1;
 
 function resize(next, x = pane.clientWidth / 2, y = pane.clientHeight / 2) {
-  const most = Math.max(1, 2 * big.naturalWidth / fit); // two pixels of the screen each
+  const most = Math.max(4, 4 * big.naturalWidth / fit); // at least until each pixel is four wide
   const old = big.getBoundingClientRect(), at = pane.getBoundingClientRect();
   const px = (at.left + x - old.left) / old.width, py = (at.top + y - old.top) / old.height;
   zoom = Math.min(most, Math.max(1, next));
