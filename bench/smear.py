@@ -277,11 +277,11 @@ def measure_coverage(model: str, pool: Executor) -> pd.DataFrame:
 def draw_patient(patient: tuple[float, int], how: Preprocess) -> list[npt.NDArray[np.uint8]]:
     """The cells that count of each photograph of a patient, whose parasites are binomial."""
     level, number = patient
-    lab, random = replace(HOME, radius=30.0), np.random.default_rng(number)
+    lab, random = replace(HOME, radius=45.0), np.random.default_rng(number)
     photographs = []
     for field in range(FIELDS):
         share = random.binomial(FIELD_CELLS, level) / FIELD_CELLS
-        pixels = draw_field(lab, number, FIELD_CELLS, share, 1400, 1050, patient=number, number=field).pixels
+        pixels = draw_field(lab, number, FIELD_CELLS, share, 1700, 1300, patient=number, number=field).pixels
         image = Image.fromarray(pixels)
         found = find_cells(image)
         counted = replace(found, cells=[cell for cell in found.cells if cell.kind in COUNTED])

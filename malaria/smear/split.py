@@ -15,14 +15,14 @@ Labels = npt.NDArray[np.int32]
 Points = npt.NDArray[np.int64]
 Pair = tuple[int, int]
 
-DEPTH = 0.02  # of the radius: the smallest notch that divides; too many parts are joined again, too few are not
+DEPTH = 0.01  # of the radius: the smallest notch that divides; too many parts are joined again, too few are not
 SMOOTH = 1 / 14  # of the radius: sigma of the distance map
 CONVEX = 0.93  # area by area of the convex hull from which on two parts are one cell
 CONVEX_BIT = 0.89  # the same, if one of the parts is no larger than BIT
 BIT = 0.3  # of a typical cell
 WHOLE = 0.92  # convexity of the parts that are taken for whole cells
 ENOUGH = 6  # of these, to tell the area of a typical cell
-LARGEST = 1.5, 2.2  # typical cells: what two parts of a cell may cover together; the same, if one is a BIT
+LARGEST = 1.4, 2.0  # typical cells: what two parts of a cell may cover together; the same, if one is a BIT
 
 
 def split_cells(foreground: Mask, area: float) -> tuple[Labels, float]:
