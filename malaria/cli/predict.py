@@ -187,17 +187,19 @@ def _to_lines(table: pd.DataFrame) -> list[str]:
 
 
 def _to_aligned_lines(groups: pd.DataFrame) -> list[str]:
-    """The table in few, aligned columns of text."""
+    """The table as text: counts, parasitemia with its interval, and warnings."""
     columns = {
         "group": groups.group,
         "photos": groups.photographs,
         "red cells": groups["cells"],
         "parasitized": groups.parasitized,
-        "parasitemia %": groups.parasitemia.map("{:.2f}".format),
-        "95 % interval": [f"{low:.2f} to {high:.2f}" for low, high in zip(groups.low, groups.high, strict=True)],
+        "parasitemia %": [
+            f"{median:.2f} ({low:.2f} to {high:.2f})"
+            for median, low, high in zip(groups.parasitemia, groups.low, groups.high, strict=True)
+        ],
         "any": groups["any"].map("{:.2f}".format),
         "more": [("none" if pd.isna(more) else str(more)) for more in groups["more"]],
-        "per_ul": groups.per_ul.map("{:,.0f}".format),
+        "per uL": groups.per_ul.map("{:,.0f}".format),
         "uncertain": groups.uncertain,
         "ood": groups.ood,
     }

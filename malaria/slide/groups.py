@@ -17,11 +17,12 @@ from malaria.smear.files import Decoded
 NONE = "(none)"  # the group of images without one
 COUNTED = "", "single", "clumped"  # kinds of cells that count: of crops, and of photographs
 NOTES = (
-    "parasitemia: % of red cells, the posterior median, with low and high the 95 % credible interval. It holds the\n"
-    "sampling of cells and photographs, and the model's errors in a patient it has not seen (docs/PREDICTING.md).\n"
-    "any: probability that there is a parasite at all, which was 50 % before. more: photographs like these that would\n"
-    "halve the interval; none where the model's errors do not let it. per_ul: infected cells in a microlitre of blood\n"
-    "with {red_cells:,.0f} red cells, an assumption (--red-cells)."
+    "parasitemia: posterior median and 95 % credible interval, % of red cells. It holds the sampling of cells and\n"
+    "photographs, and the model's errors in a patient it has not seen (docs/PREDICTING.md).\n"
+    "any: probability that there is a parasite at all; 0.50 is assumed beforehand.\n"
+    "more: photographs like these that would halve the interval; where there is none, the model's errors decide:\n"
+    "--operating-point specificity_99 has fewer false alarms, and `malaria adapt` fits the model to your cells.\n"
+    "per uL: infected cells per microlitre, if there are {red_cells:,.0f} red cells in one (--red-cells)."
 )
 CROPS = (
     "Of crops it is the share of what was given, and no parasitemia, since it is not known which cells were cropped."
@@ -136,6 +137,6 @@ class Tally:
                 "high": round(100 * found.high, 3),
                 "any": round(found.any_parasite, 3),
                 "more": found.more_fields,
-                "per_ul": round(per_microlitre(found.parasitemia, self._red_cells), -1),
+                "per_ul": round(per_microlitre(found.parasitemia, self._red_cells), -2),
                 **{count: getattr(group, count) for count in ("uncertain", "ood", "border", "clumps")},
             }
