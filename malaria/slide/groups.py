@@ -137,6 +137,6 @@ class Tally:
                 "high": round(100 * found.high, 3),
                 "any": round(found.any_parasite, 3),
                 "more": found.more_fields,
-                "per_ul": round(per_microlitre(found.parasitemia, self._red_cells), -2),
+                "per_ul": float(f"{per_microlitre(found.parasitemia, self._red_cells):.2g}"),
                 **{count: getattr(group, count) for count in ("uncertain", "ood", "border", "clumps")},
             }

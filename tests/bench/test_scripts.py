@@ -16,9 +16,12 @@ SCRIPTS = {  # by module, its constants and arguments
     "robustness": ("", "--split val"),
     "scale": ("", "240 300"),
     "stage_costs": ("", "split preprocess evaluate report"),
+    "smear": ("PATIENTS = FIELDS = 1; FIELD_CELLS = 20", "coverage models"),
     "step": ("TURNS = 1", ""),
     "time_to_accuracy": ("", "--goal 0.1 --seeds 1 --workers 0"),
 }
+
+MARKS = ("adaptation", "ood", "parasitemia", "smear-coverage")
 
 
 @pytest.mark.exhaustive
@@ -29,6 +32,6 @@ def test_a_script_runs_on_drawn_cells(name: str, scratch: Repository) -> None:
     text = script.read_text("utf-8").replace("\nif __name__", f"\n{constants}\n\nif __name__")
     script.write_text(text, "utf-8")
     scratch.run("mkdir -p docs/results && python -m zipfile -e data/cells.zip unpacked")
-    marks = "".join(f"<!-- {title} -->\n<!-- end -->\n" for title in ("adaptation", "ood", "parasitemia"))
+    marks = "".join(f"<!-- {title} -->\n<!-- end -->\n" for title in MARKS)
     (scratch.path / "docs/RESULTS.md").write_text(marks)
     assert len(scratch.run(f"python bench/{name}.py {arguments}").splitlines()) > 1

@@ -5,16 +5,20 @@ import json
 import re
 import shutil
 import time
+from io import StringIO
 from pathlib import Path
 from zipfile import ZipFile
 
 import pandas as pd
 import pytest
 from dvc.utils.hydra import apply_overrides
+from PIL import Image
 
 from malaria.core.archive import digest
 from malaria.params import Train, load_params
 from malaria.report.page import interval, read_metrics, show
+from malaria.sources.drawing.fields import draw_field
+from malaria.sources.drawing.labs import VIVID
 from malaria.sources.drawing.sets import draw_cells
 from tests.support.scratch import ROOT, Repository, stages_run
 
@@ -28,6 +32,20 @@ def commands(section: str, block: int = 0, page: str = README) -> list[str]:
     """The lines of a block of commands under a heading, without their comments."""
     text = page.split(f"## {section}\n")[1].split("\n## ")[0].split("```bash\n")[1 + block].split("```")[0]
     return [line.split("#")[0].strip() for line in text.splitlines()]
+
+
+def columns_of(text: str) -> set[str]:
+    """The columns that a table of a page describes."""
+    heads = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    return {name for head in heads for name in re.findall("`([a-z_]+)`", head)}
+
+
+def draw_photographs(folder: Path) -> None:
+    """Two small ones."""
+    folder.mkdir(parents=True)
+    for number in range(2):
+        pixels = draw_field(VIVID, number, 40, 0.1, 640, 480).pixels
+        Image.fromarray(pixels).save(folder / f"{number}.jpg", quality=95)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +88,14 @@ def test_the_commands_typed_in_order_do_what_they_say(scratch: Repository) -> No
 
 @pytest.mark.slow
 def test_the_commands_that_use_the_model_do(scratch: Repository) -> None:
-    table, groups, demo, export, by_onnx = commands("Use the model")
+    *photographs, table, groups, demo, export, by_onnx = commands("Use the model")
+    draw_photographs(scratch.path / "photographs")
+    example, counted, page = (scratch.run(line) for line in photographs)
+    assert re.search(r"example\.jpg +1 +\d\d ", example)
+    assert len(re.findall(r"photographs/\d\.jpg +1 +\d+ ", counted)) == 2
+    assert sorted(path.name for path in (scratch.path / "seen").iterdir()) == ["0.jpg", "1.jpg"]
+    assert (scratch.path / "slide.html").exists()
+    assert "arasitemia" in page
     cells = scratch.path / "cells"
     cells.mkdir()
     for name, png in draw_cells(patients=2, cells=8, seed=3, workers=1):
@@ -78,7 +103,7 @@ def test_the_commands_that_use_the_model_do(scratch: Repository) -> None:
     scratch.run(table)
     expected = pd.read_csv(scratch.path / "cells.csv")
     assert len(expected) == 8
-    assert expected.columns.tolist() == ["image", "probability", "prediction", "uncertain", "ood_score", "ood"]
+    assert set(expected.columns) == columns_of(PREDICTING.split("## Parasitemia")[0])
     assert len(re.findall(r"^ *C\d+ +\d", scratch.run(groups), re.MULTILINE)) == 2
     assert demo.endswith("malaria demo")  # tests/app runs it
     scratch.run(export)
@@ -89,7 +114,21 @@ def test_the_commands_that_use_the_model_do(scratch: Repository) -> None:
     shutil.copy(next(cells.iterdir()), scratch.path / "cell.png")
     (scratch.path / "example.py").write_text(PREDICTING.split("```python\n")[1].split("```")[0])
     assert re.match(r"(Uninfected|Parasitized) 0\.\d+ (True|False)", scratch.run("uv run python example.py"))
-    scratch.run("rm -r cells cells.csv model.onnx cell.png example.py")
+    scratch.run("rm -r cells cells.csv model.onnx cell.png example.py seen slide.html")
+
+
+@pytest.mark.slow
+def test_the_commands_of_parasitemia_count_photographs(scratch: Repository) -> None:
+    by_photo, by_patient, by_folder, page = commands("Parasitemia", page=PREDICTING)
+    draw_photographs(scratch.path / "photographs/P1")
+    (scratch.path / "patients.csv").write_text("image,patient\n0.jpg,Anna\n1.jpg,Ben\n")
+    table = pd.read_csv(StringIO(scratch.run(f"{by_photo} --csv").partition("parasitemia:")[0]))
+    assert set(table.columns) - {"group"} == columns_of(PREDICTING.split("## Parasitemia")[1])
+    assert re.search(r"^ *Anna +\d", scratch.run(by_patient), re.MULTILINE)
+    assert "photographs/P1 " in scratch.run(by_folder)
+    scratch.run(page)
+    assert (scratch.path / "P1.html").exists()
+    scratch.run("rm -r photographs patients.csv P1.html")
 
 
 @pytest.mark.slow
