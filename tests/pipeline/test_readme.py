@@ -114,7 +114,7 @@ def test_the_commands_that_use_the_model_do(scratch: Repository) -> None:
     shutil.copy(next(cells.iterdir()), scratch.path / "cell.png")
     (scratch.path / "example.py").write_text(PREDICTING.split("```python\n")[1].split("```")[0])
     assert re.match(r"(Uninfected|Parasitized) 0\.\d+ (True|False)", scratch.run("uv run python example.py"))
-    scratch.run("rm -r cells cells.csv model.onnx cell.png example.py seen slide.html")
+    scratch.run("rm -r cells cells.csv model.onnx cell.png example.py seen slide.html photographs")
 
 
 @pytest.mark.slow
