@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, product
+from itertools import chain, pairwise, product
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -103,13 +103,16 @@ def cut_out(image: Image.Image, cell: RedCell) -> Image.Image:
 
 
 def _lay_tiles(size: tuple[int, int], diameter: float) -> Iterator[_Tile]:
-    """Tiles that overlap by two diameters on each side of their cores."""
-    (width, height), margin = size, round(2 * diameter)
-    step = round(TILE * max(1.0, diameter / WORKING_DIAMETER))
-    for top, left in product(range(0, height, step), range(0, width, step)):
-        right, bottom = min(left + step, width), min(top + step, height)
-        box = max(0, left - margin), max(0, top - margin), min(right + margin, width), min(bottom + margin, height)
+    """Tiles about TILE px wide at the working scale, that overlap by two diameters on each side of their cores."""
+    margin, step = round(2 * diameter), TILE * max(1.0, diameter / WORKING_DIAMETER)
+    lefts, tops = (_divide(side, max(1, round(side / step))) for side in size)
+    for (top, bottom), (left, right) in product(pairwise(tops), pairwise(lefts)):
+        box = max(0, left - margin), max(0, top - margin), min(right + margin, size[0]), min(bottom + margin, size[1])
         yield _Tile(box, (left, top, right, bottom))
+
+
+def _divide(side: int, parts: int) -> list[int]:
+    return [round(side * at / parts) for at in range(parts + 1)]
 
 
 def _segment_tile(image: Image.Image, field: Mask, scale: Scale, tile: _Tile) -> tuple[list[RedCell], list[str], float]:
