@@ -1,7 +1,8 @@
 """Pictures for the README: `uv run python docs/screenshots.py [report/index.html]`.
 
 Draws the photograph of `malaria predict --example`, and takes screenshots of the report and of the page on that slide,
-by `models`. Writes docs/images/*.png, desktop size, light theme. Needs chromium on the PATH (`apt-get install chromium`).
+by `models`. Writes docs/images/*.png, desktop size, light theme. Needs chromium on the PATH
+(`apt-get install chromium`).
 """
 
 import shutil
