@@ -18,12 +18,14 @@ from tqdm import tqdm
 from malaria.cli._options import add_model, add_red_cells, add_thresholds
 from malaria.core.artifacts import write_text
 from malaria.core.errors import UserError
+from malaria.core.workers import count_cores
 from malaria.data.image_files import ImageFile, find_images
 from malaria.model.hardware import prepare
+from malaria.predict.batch import predict_files
 from malaria.predict.classifier import Classifier
 from malaria.predict.load import load_model
 from malaria.slide.page import choose_side, measure, render_slide, share
-from malaria.slide.photographs import call_photograph, read_photograph
+from malaria.slide.photographs import reopen
 from malaria.slide.summary import Slide
 
 
@@ -59,15 +61,14 @@ def run(options: argparse.Namespace) -> None:
 def read_slide(files: list[ImageFile], classifier: Classifier, threshold: float) -> Slide:
     """The slide, one photograph in memory at a time; what could not be read goes to stderr, above the bar."""
     slide = Slide(threshold, choose_side(len(files)))
-    with tqdm(files, desc="counting", unit="photograph", disable=None) as bar:
-        for file in bar:
-            try:
-                image = read_photograph(file)
-            except ValueError as error:
-                slide.add_broken(file.name, str(error))
-                bar.write(f"{file.name}: {error}", file=sys.stderr)
-            else:
-                slide.add(file.name, call_photograph(image, classifier, threshold))
+    with tqdm(total=len(files), desc="counting", unit="photograph", disable=None) as bar:
+        for part in predict_files(files, classifier, threshold, count_cores(), "photo"):
+            for line in part.broken:
+                slide.add_broken(*line.split(": ", 1))
+                bar.write(line, file=sys.stderr)
+            if part.file:
+                slide.add(part.file.name, reopen(part))
+            bar.update(part.images)
     return slide
 
 

@@ -6,9 +6,8 @@ import pandas as pd
 
 from malaria.core.artifacts import atomic_write, write_bytes
 from malaria.core.errors import UserError
-from malaria.data.decode import read_image, to_rgb
 from malaria.slide.overlay import draw_overlay
-from malaria.slide.photographs import CalledPhotograph
+from malaria.slide.photographs import CalledPhotograph, reopen
 from malaria.smear.cells import COUNTED, encode_cell
 from malaria.smear.files import Decoded
 from malaria.sources.own import TABLE
@@ -37,10 +36,9 @@ class Exports:
 
     def add(self, predicted: Decoded) -> None:
         """Write what was asked for of a photograph; of crops, nothing."""
-        if predicted.file is None or predicted.found is None or not (self._overlays or self._crops):
+        if predicted.file is None:
             return
-        image = to_rgb(read_image(predicted.file.read()))
-        photograph = CalledPhotograph(image, predicted.found, predicted.table, predicted.cells)
+        photograph = reopen(predicted)
         name = self._pick_name(predicted.file.name)
         if self._overlays:
             with atomic_write(self._overlays / f"{name}.jpg") as temporary:

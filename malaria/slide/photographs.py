@@ -10,12 +10,11 @@ import pandas as pd
 from PIL import Image
 
 from malaria.data.decode import Pixels, read_image, to_rgb
-from malaria.data.image_files import ImageFile
 from malaria.data.index import CLASSES
-from malaria.predict.classifier import Classifier
-from malaria.smear.cells import COUNTED, cut_squares, tabulate_places
+from malaria.smear.cells import COUNTED
+from malaria.smear.files import Decoded
 from malaria.smear.light import find_field
-from malaria.smear.photograph import Photograph, find_cells
+from malaria.smear.photograph import Photograph
 from malaria.smear.scale import SIDE, resize
 
 PARASITIZED = CLASSES[1]
@@ -41,21 +40,16 @@ class CalledPhotograph:
         return self.table[self.table.kind.isin(COUNTED)]
 
 
-def read_photograph(file: ImageFile) -> Image.Image:
-    """A photograph, RGB, upright as its EXIF says.
+def reopen(predicted: Decoded) -> CalledPhotograph:
+    """What `predict_files` yields of a photograph, which it read in another process, with its pixels.
 
     Raises:
-        ValueError: it cannot be read; the message says why.
+        ValueError: the file cannot be read any more.
     """
-    return to_rgb(read_image(file.read()))
-
-
-def call_photograph(image: Image.Image, classifier: Classifier, threshold: float | None = None) -> CalledPhotograph:
-    """Find the red cells of an RGB photograph and call each, at a threshold or at the model's."""
-    found = find_cells(image)
-    pixels = cut_squares(image, found, classifier.card.preprocess)
-    table = pd.concat([tabulate_places(found), classifier.predict_cells(pixels, threshold)], axis=1)
-    return CalledPhotograph(image, found, table, pixels)
+    assert predicted.file
+    assert predicted.found
+    image = to_rgb(read_image(predicted.file.read()))
+    return CalledPhotograph(image, predicted.found, predicted.table, predicted.cells)
 
 
 def crop_to_field(photograph: CalledPhotograph) -> CalledPhotograph:

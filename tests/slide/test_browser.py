@@ -4,17 +4,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from malaria import load_model
-from malaria.data.image_files import find_images
 from malaria.slide.page import render_slide
-from malaria.slide.photographs import call_photograph, read_photograph
 from malaria.slide.summary import Slide
 from tests.support.browser import DESKTOP, FOUND, PHONE
 from tests.support.models import make_model
 from tests.support.skips import needs
-from tests.support.slides import write_photographs
+from tests.support.slides import call_photograph, write_photographs
 
 PLACE = """(() => {
   const picture = document.querySelector("#pane img").getBoundingClientRect();
@@ -31,13 +30,12 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("slide")
     classifier = load_model(make_model(folder / "model", temperature=1e-3, abstain=0.4))
     slide = Slide(classifier.card.threshold, 900)
-    for file in find_images(write_photographs(folder / "photos", 2)):
-        slide.add(file.name, call_photograph(read_photograph(file), classifier, 0.5))
+    for path in write_photographs(folder / "photos", 2):
+        slide.add(path, call_photograph(Image.open(path), classifier, 0.5))
     slide.add_broken("a_file_with_a_name_that_is_rather_long_and_without_any_blank_in_it.jpg", "cannot be read")
     assert slide.uncertain
-    path = folder / "slide.html"
-    path.write_text(render_slide(slide, classifier, "Smear", "default", 5e6), "utf-8")
-    return path
+    (page := folder / "slide.html").write_text(render_slide(slide, classifier, "Smear", "default", 5e6), "utf-8")
+    return page
 
 
 def open_page(browser: Browser, path: Path, viewport: dict[str, int], scheme: str = "light") -> tuple[Page, list[str]]:

@@ -7,10 +7,11 @@ from PIL import Image
 
 from malaria import Classifier, load_model
 from malaria.data.image_files import ImageFile
-from malaria.slide.photographs import call_photograph, crop_to_field, read_photograph
+from malaria.predict.batch import predict_files
+from malaria.slide.photographs import crop_to_field, reopen
 from malaria.smear.photograph import cut_out
 from tests.support.models import make_model
-from tests.support.slides import draw_photograph
+from tests.support.slides import call_photograph, draw_photograph
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +61,17 @@ def test_where_there_is_no_cell_the_table_is_empty(color: str, size: tuple[int, 
     assert crop_to_field(called).image.size == size
 
 
-def test_a_photograph_comes_upright(tmp_path: Path) -> None:
+def test_a_photograph_is_reopened_upright_with_what_was_found_in_it(classifier: Classifier, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright
-    Image.new("RGB", (40, 30)).save(tmp_path / "photo.jpg", exif=exif)
-    assert read_photograph(ImageFile(str(tmp_path / "photo.jpg"))).size == (30, 40)
+    draw_photograph().save(path := tmp_path / "photo.jpg", exif=exif, quality=95)
+    (predicted,) = predict_files([ImageFile(str(path))], classifier, None, 1)
+    called = reopen(predicted)
+    assert called.image.size == (360, 480)
+    assert len(called.table) == len(called.found.cells) == len(called.pixels) > 20
+    path.unlink()
     with pytest.raises(ValueError, match="No such file"):
-        read_photograph(ImageFile(str(tmp_path / "none.jpg")))
+        reopen(predicted)
 
 
 def test_black_around_a_round_field_is_cropped_and_cells_stay_in_place(classifier: Classifier) -> None:

@@ -5,10 +5,9 @@ import pytest
 from PIL import Image, ImageFilter
 
 from malaria import Classifier, load_model
-from malaria.slide.photographs import call_photograph
 from malaria.slide.quality import check_quality
 from tests.support.models import make_model
-from tests.support.slides import draw_photograph, many
+from tests.support.slides import call_photograph, draw_photograph, many
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from malaria.slide.photographs import CalledPhotograph, tabulate_places
-from malaria.smear.photograph import Photograph, RedCell
+from malaria.predict.classifier import Classifier
+from malaria.slide.photographs import CalledPhotograph
+from malaria.smear.cells import cut_squares, tabulate_places
+from malaria.smear.photograph import Photograph, RedCell, find_cells
 from malaria.sources.drawing.fields import draw_field
 from malaria.sources.drawing.labs import HOME
 
@@ -30,6 +32,14 @@ def write_photographs(folder: Path, count: int) -> list[str]:
     for number, path in enumerate(paths):
         draw_photograph(number).save(path)
     return list(map(str, paths))
+
+
+def call_photograph(image: Image.Image, classifier: Classifier, threshold: float | None = None) -> CalledPhotograph:
+    """An RGB photograph as `predict_files` and `reopen` give it, without a file."""
+    found = find_cells(image)
+    pixels = cut_squares(image, found, classifier.card.preprocess)
+    table = pd.concat([tabulate_places(found), classifier.predict_cells(pixels, threshold)], axis=1)
+    return CalledPhotograph(image, found, table, pixels)
 
 
 def call_discs(calls: pd.DataFrame, **found: object) -> CalledPhotograph:
