@@ -160,11 +160,11 @@ def _to_cell(body: Body, tile: _Tile, factor: float, limit: tuple[int, int]) -> 
     mask[tuple((body.points - first).T)] = 255
     width, height = (round(side / factor) for side in mask.shape[::-1])
     large = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR)) >= 128
+    top, left = np.round(first / factor).astype(int) + np.array([tile.box[1], tile.box[0]])
+    large = large[: limit[1] - top, : limit[0] - left]  # rounded, it may reach a pixel beyond the frame
     rows, columns = np.flatnonzero(large.any(1)), np.flatnonzero(large.any(0))
-    y, x = np.round(first / factor).astype(int) + np.array([rows[0] + tile.box[1], columns[0] + tile.box[0]])
     mask = large[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    mask = mask[: limit[1] - y, : limit[0] - x]  # rounded, it may reach a pixel beyond the frame
-    return RedCell(int(x), int(y), mask, cast(Kind, body.kind), round(body.convexity, 3))
+    return RedCell(int(left + columns[0]), int(top + rows[0]), mask, cast(Kind, body.kind), round(body.convexity, 3))
 
 
 def _measure_sharpness(density: Floats, labels: Labels, diameter: float) -> float:
