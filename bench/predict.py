@@ -30,7 +30,7 @@ def files(times: int) -> Iterator[ImageFile]:
 
 def decode(model: str, times: int) -> Iterator[int]:
     yield 0
-    yield from (len(part.names) for part in decode_files(files(times), HOW, count_cores()))
+    yield from (len(part.table) for part in decode_files(files(times), HOW, count_cores()))
 
 
 def predict(model: str, times: int) -> Iterator[int]:
@@ -42,7 +42,7 @@ def predict(model: str, times: int) -> Iterator[int]:
     prepare(0)
     classifier = load_model(model)
     yield 0
-    yield from (len(table) for table, _ in predict_files(files(times), classifier, None, count_cores()))
+    yield from (len(part.table) for part in predict_files(files(times), classifier, None, count_cores()))
 
 
 def measure(work: Callable[[str, int], Iterator[int]], model: str, times: int) -> tuple[float, int, int]:

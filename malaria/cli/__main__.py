@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _list_commands() -> str:
-    lines = [f"  malaria {name:<12}{_summary(path)}" for name, path in COMMANDS.items()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  malaria {name:<{width}}  {_summary(path)}" for name, path in COMMANDS.items()]
     return "\n".join(
         ["Tools around the malaria cell pipeline; `malaria COMMAND --help` says more of each.", "", *lines]
     )

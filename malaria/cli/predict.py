@@ -166,10 +166,11 @@ def _watch(parts: Iterable[Decoded], bar: "tqdm[Any]", counts: Counter[str]) -> 
 
 
 def _to_objects(tables: Iterable[pd.DataFrame]) -> Iterator[str]:
-    """Each row as JSON; null where the table is empty."""
+    """Each row as JSON; null where the table is empty or undefined."""
     for table in tables:
         for row in table.to_dict("records"):
-            yield json.dumps({name: None if value == "" else value for name, value in row.items()}, ensure_ascii=False)
+            values = {name: None if pd.isna(value) or value == "" else value for name, value in row.items()}
+            yield json.dumps(values, ensure_ascii=False)
 
 
 def _to_lines(table: pd.DataFrame) -> list[str]:

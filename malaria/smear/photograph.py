@@ -130,7 +130,7 @@ def _segment_tile(image: Image.Image, field: Mask, scale: Scale, tile: _Tile) ->
         if body.kind in OTHERS:
             others.append(body.kind)
         else:
-            cells.append(_to_cell(body, tile, factor))
+            cells.append(_to_cell(body, tile, factor, image.size))
     return cells, others, _measure_sharpness(density, labels, scale.diameter * factor)
 
 
@@ -156,17 +156,18 @@ def _is_in_core(body: Body, tile: _Tile, factor: float) -> bool:
     return bool(tile.core[0] <= x < tile.core[2] and tile.core[1] <= y < tile.core[3])
 
 
-def _to_cell(body: Body, tile: _Tile, factor: float) -> RedCell:
-    """A body in px of the photograph, its outline smoothed."""
+def _to_cell(body: Body, tile: _Tile, factor: float, limit: tuple[int, int]) -> RedCell:
+    """A body in px of a photograph of that size, its outline smoothed."""
     first = body.points.min(0) - 1
     mask = np.zeros(body.points.max(0) - first + 2, np.uint8)
     mask[tuple((body.points - first).T)] = 255
-    size = tuple(round(side / factor) for side in mask.shape[::-1])
-    large = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR)) >= 128
+    width, height = (round(side / factor) for side in mask.shape[::-1])
+    large = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR)) >= 128
+    top, left = np.round(first / factor).astype(int) + np.array([tile.box[1], tile.box[0]])
+    large = large[: limit[1] - top, : limit[0] - left]  # rounded, it may reach a pixel beyond the frame
     rows, columns = np.flatnonzero(large.any(1)), np.flatnonzero(large.any(0))
-    y, x = np.round(first / factor).astype(int) + np.array([rows[0] + tile.box[1], columns[0] + tile.box[0]])
     mask = large[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return RedCell(int(x), int(y), mask, cast(Kind, body.kind), round(body.convexity, 3))
+    return RedCell(int(left + columns[0]), int(top + rows[0]), mask, cast(Kind, body.kind), round(body.convexity, 3))
 
 
 def _measure_sharpness(density: Floats, labels: Labels, diameter: float) -> float:

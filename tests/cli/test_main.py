@@ -43,7 +43,7 @@ def test_the_list_of_commands_is_printed_without_importing_torch() -> None:
     assert not {"torch", "pandas", "dvc"} & {*modules.split()}
 
 
-@pytest.mark.parametrize("arguments", [["no-such-command"], [], ["predict"], ["compare", "main", "--no-such-option"]])
+@pytest.mark.parametrize("arguments", [["no-such-command"], [], ["evaluate"], ["compare", "main", "--no-such-option"]])
 def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)

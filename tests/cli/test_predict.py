@@ -1,3 +1,5 @@
+"""`malaria predict` on crops of one cell: what it prints, counts and refuses."""
+
 import csv
 import io
 import json
@@ -16,6 +18,7 @@ from malaria import load_model
 from malaria.cli.__main__ import main
 from malaria.core.archive import MAX_BYTES
 from malaria.data.decode import MAX_PIXELS
+from malaria.data.index import PLACES
 from malaria.smear.files import CHUNK
 from tests.support.models import make_model
 from tests.support.scratch import ROOT
@@ -53,20 +56,20 @@ def predict(capsys: pytest.CaptureFixture[str], *arguments: str | Path, status: 
 
 def test_each_format_has_a_row_an_image(folder: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     paths = sorted(folder.glob("others/*")) + sorted(folder.glob("some/*"))
-    expected = load_model(model).predict(paths)
-    expected.insert(0, "image", [str(path) for path in paths])
+    calls = load_model(model).predict(paths)
+    expected = pd.DataFrame({"image": [str(path) for path in paths]}, columns=["image", *PLACES]).fillna("").join(calls)
 
     table = pd.read_csv(io.StringIO(predict(capsys, folder, "--model", model, "--csv")[0]), keep_default_na=False)
     pd.testing.assert_frame_equal(table, expected, check_dtype=False)
 
     rows = json.loads(predict(capsys, folder, "--model", model, "--json")[0])
-    assert rows == [row | {"ood": row["ood"] or None} for row in expected.to_dict("records")]
+    assert rows == [row | dict.fromkeys(PLACES) | {"ood": row["ood"] or None} for row in expected.to_dict("records")]
     assert rows[0]["ood"] is None
     lines = predict(capsys, folder, "--model", model, "--jsonl")[0].splitlines()
     assert [json.loads(line) for line in lines] == rows
 
     head, *text = predict(capsys, folder, "--model", model)[0].splitlines()
-    assert head.split() == ["probability", "prediction", "warning", "image"]
+    assert head.split() == ["probability", "prediction", "kind", "warning", "image"]
     assert [line.split()[-1] for line in text] == expected.image.tolist()
     assert [float(line.split()[0]) for line in text] == pytest.approx(expected.probability.tolist(), abs=1e-4)
 
@@ -109,7 +112,12 @@ def test_without_a_readable_image_the_output_is_an_empty_table(
     form: str, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, _ = predict(capsys, "none.png", form, "--model", model, status="1 of 1")
-    assert out == {"--csv": "image,probability,prediction,uncertain,ood_score,ood\n", "--json": "[]\n"}.get(form, "")
+    columns = ["image", *PLACES, "probability", "prediction", "uncertain", "ood_score", "ood"]
+    assert out == {"--csv": ",".join(columns) + "\n", "--json": "[]\n"}.get(form, "")
+
+
+def test_without_images_it_says_what_to_name(capsys: pytest.CaptureFixture[str]) -> None:
+    predict(capsys, status="--example")
 
 
 def test_the_threshold_decides(folder: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,6 +138,19 @@ def test_counts_by_group_come_with_a_caveat(folder: Path, model: str, capsys: py
     assert [row["group"] for row in csv.DictReader(io.StringIO(out))] == [f"{folder}/others", f"{folder}/some"]
     assert "no parasitemia" in err
     assert "no parasitemia" in predict(capsys, folder, "--model", model, "--by", "patient")[0]
+
+
+def test_a_model_without_error_rates_counts_but_gives_no_parasitemia(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = make_model(tmp_path / "old", error_rates=None)
+    out, err = predict(capsys, folder, "--model", old, "--by", "patient", "--json")
+    groups = json.loads(out, parse_constant=pytest.fail)  # of NaN, which is no JSON
+    assert sum(group["cells"] for group in groups) == 6
+    assert {group[name] for group in groups for name in ("parasitemia", "low", "high", "any", "more", "per_ul")} == {
+        None
+    }
+    assert "dvc repro" in err
 
 
 def test_a_hostile_zip_reads_and_writes_nothing_outside(

@@ -1,3 +1,5 @@
+"""Images are predicted in their order, in memory that does not grow with their number."""
+
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,12 +31,14 @@ def test_many_images_are_predicted_in_order_as_evaluation_sees_them(
     expected = classifier.predict_cells(np.load(tmp_path / "cells.npy")).assign(image=[f"{archive}/{n}" for n in names])
     wanted = [*names[:200], "missing.png", *names[200:], *names]
     parts = list(predict_files((ImageFile(str(archive), name) for name in wanted), classifier, None, workers=2))
-    assert [len(table) + len(broken) for table, broken in parts] == [CHUNK] * 3 + [len(wanted) - 3 * CHUNK]
-    table = pd.concat([table for table, _ in parts], ignore_index=True)
+    assert [len(part.table) + len(part.broken) for part in parts] == [part.images for part in parts]
+    assert sum(part.images for part in parts) == len(wanted)
+    assert max(part.images for part in parts) <= CHUNK
+    table = pd.concat([part.table for part in parts], ignore_index=True)
     pd.testing.assert_frame_equal(
         table[expected.columns], pd.concat([expected, expected], ignore_index=True), atol=2e-5, rtol=0
     )
-    (line,) = [line for _, broken in parts for line in broken]
+    (line,) = [line for part in parts for line in part.broken]
     assert line.startswith(f"{archive}/missing.png: ")
 
 
@@ -46,7 +50,6 @@ def test_images_are_read_no_further_ahead_than_a_few_chunks(classifier: Classifi
             yield ImageFile("none.png")
 
     parts = predict_files(endless(), classifier, None, workers=2)
-    _, broken = next(parts)
-    assert len(broken) == CHUNK
+    assert len(next(parts).broken) == CHUNK
     assert next(taken) <= 12 * CHUNK
     parts.close()  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ def test_images_are_decoded_in_order_and_broken_ones_named(
     (tmp_path / "cells.zip").write_bytes(pack(dict(drawn[:10]) | {drawn[3][0]: b"junk"}))
     found = list(decode_files(find_images([f"{tmp_path}/cells.zip"]), preprocess_params(fit="pad"), 1))
     good = [cell for cell in drawn[:10] if cell != drawn[3]]
-    assert [name for part in found for name in part.names] == [f"{tmp_path}/cells.zip/{name}" for name, _ in good]
+    assert [name for part in found for name in part.table.image] == [f"{tmp_path}/cells.zip/{name}" for name, _ in good]
     cells = [cell for part in found for cell in part.cells]
     expected = [decode(data, preprocess_params(fit="pad")) for _, data in good]
     assert all((cell == other).all() for cell, other in zip(cells, expected, strict=True))
@@ -32,13 +32,13 @@ def test_a_crop_without_a_cell_is_among_the_broken_or_kept(tmp_path: Path, drawn
     for name, data in {"a": drawn[0][1], "b": empty_crop()}.items():
         (tmp_path / f"{name}.png").write_bytes(data)
     (dropped,) = decode_files(find_images([str(tmp_path)]), preprocess_params(), 1)
-    assert dropped.names == [f"{tmp_path}/a.png"]
+    assert dropped.table.image.tolist() == [f"{tmp_path}/a.png"]
+    assert dropped.images == 2
     assert [line.partition(": ")[0] for line in dropped.broken] == [f"{tmp_path}/b.png"]
     (kept,) = decode_files(find_images([str(tmp_path)]), preprocess_params(unsegmented="keep"), 1)
-    assert len(kept.cells) == len(kept.names) == 2
+    assert len(kept.cells) == len(kept.table) == kept.images == 2
     assert kept.broken == []
 
 
 def test_no_files_are_no_cells() -> None:
-    (part,) = decode_files([], preprocess_params(), 1)
-    assert part.cells.shape == (0, 32, 32, 3)
+    assert list(decode_files([], preprocess_params(), 1)) == []
