@@ -74,7 +74,7 @@ def test_the_parasitemia_is_that_of_all_photographs_of_a_group() -> None:
     assert (row["photographs"], row["cells"], row["parasitized"]) == (2, 150, 14)
     for name, value in {"parasitemia": expected.parasitemia, "low": expected.low, "high": expected.high}.items():
         assert row[name] == pytest.approx(100 * value, abs=1e-3)
-    assert row["per_ul"] == pytest.approx(4e6 * expected.parasitemia, abs=5)
+    assert row["per_ul"] == pytest.approx(4e6 * expected.parasitemia, rel=0.05)  # two digits
 
 
 def test_a_group_may_have_both_crops_and_photographs() -> None:

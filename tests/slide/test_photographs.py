@@ -39,7 +39,7 @@ def test_the_network_sees_the_cell_alone(classifier: Classifier) -> None:
     image = draw_photograph()
     called = call_photograph(image, classifier)
     for cell, pixels in zip(called.found.cells, called.pixels, strict=True):
-        mask = Image.fromarray(cell.mask).convert("L").resize((32, 32), Image.Resampling.BILINEAR)
+        mask = Image.fromarray(np.pad(cell.mask, 1)).convert("L").resize((32, 32), Image.Resampling.BILINEAR)
         assert not pixels[np.asarray(mask) == 0].any()
         assert pixels[np.asarray(mask) == 255].any(-1).all()
     alone = classifier.predict([cut_out(image, called.found.cells[0])])
@@ -65,7 +65,7 @@ def test_a_photograph_is_reopened_upright_with_what_was_found_in_it(classifier: 
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright
     draw_photograph().save(path := tmp_path / "photo.jpg", exif=exif, quality=95)
-    (predicted,) = predict_files([ImageFile(str(path))], classifier, None, 1)
+    (predicted,) = predict_files([ImageFile(str(path))], classifier, None, 1, "photo")
     called = reopen(predicted)
     assert called.image.size == (360, 480)
     assert len(called.table) == len(called.found.cells) == len(called.pixels) > 20
