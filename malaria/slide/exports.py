@@ -35,9 +35,16 @@ class Exports:
             )
 
     def add(self, predicted: Decoded) -> None:
-        """Write what was asked for of a photograph; of crops, nothing."""
+        """Write what was asked for of a photograph; of crops, nothing.
+
+        Raises:
+            UserError: `overlays` is the folder of the photograph, which its overlay might replace.
+        """
         if predicted.file is None:
             return
+        path = Path(predicted.file.path)
+        if self._overlays and predicted.file.member is None and path.resolve().parent == self._overlays.resolve():
+            raise UserError(f"{path}: its overlay might replace it; name another folder than {self._overlays}")
         photograph = reopen(predicted)
         name = self._pick_name(predicted.file.name)
         if self._overlays:
@@ -57,6 +64,7 @@ class Exports:
         return name
 
     def _write_cells(self, folder: Path, name: str, photograph: CalledPhotograph) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         rows = []
         for cell, row in zip(photograph.found.cells, photograph.table.to_dict("records"), strict=True):
             if cell.kind in COUNTED:
