@@ -195,12 +195,12 @@ def _to_aligned_lines(groups: pd.DataFrame) -> list[str]:
         "red cells": groups["cells"],
         "parasitized": groups.parasitized,
         "parasitemia %": [
-            f"{median:.2f} ({low:.2f} to {high:.2f})"
+            "-" if pd.isna(median) else f"{median:.2f} ({low:.2f} to {high:.2f})"
             for median, low, high in zip(groups.parasitemia, groups.low, groups.high, strict=True)
         ],
-        "any": groups["any"].map("{:.2f}".format),
+        "any": groups["any"].map("{:.2f}".format, na_action="ignore").fillna("-"),
         "more": [("none" if pd.isna(more) else str(more)) for more in groups["more"]],
-        "per uL": groups.per_ul.map("{:,.0f}".format),
+        "per uL": groups.per_ul.map("{:,.0f}".format, na_action="ignore").fillna("-"),
         "uncertain": groups.uncertain,
         "ood": groups.ood,
     }
