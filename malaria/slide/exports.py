@@ -54,8 +54,8 @@ class Exports:
             self._write_cells(self._crops, name, photograph)
 
     def _pick_name(self, path: str) -> str:
-        """The last part of a path, and a number where there are several such."""
-        stem, number = PurePath(path).stem, 1
+        """The last part of a path, as UTF-8, and a number where there are several such."""
+        stem, number = PurePath(path).stem.encode(errors="ignore").decode() or "photograph", 1
         name = stem
         while name in self._names:
             number += 1

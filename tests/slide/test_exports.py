@@ -69,6 +69,17 @@ def test_photographs_of_one_name_are_told_apart(predicted: Decoded, tmp_path: Pa
     assert table.image.is_unique
 
 
+@pytest.mark.parametrize(("name", "written"), [("bad\udcff.png", "bad"), ("\udcff.png", "photograph")])
+def test_a_name_that_is_not_utf_8_is_written_without_what_is_none(
+    name: str, written: str, predicted: Decoded, tmp_path: Path
+) -> None:
+    assert predicted.file is not None
+    (tmp_path / name).write_bytes(predicted.file.read())
+    Exports(tmp_path / "seen", tmp_path / "cells").add(predict(tmp_path / name))
+    assert [path.name for path in (tmp_path / "seen").iterdir()] == [f"{written}.jpg"]
+    assert set(read_labels(tmp_path / "cells", CLASSES).photo) == {written}
+
+
 def test_an_overlay_is_the_photograph_and_a_legend(predicted: Decoded, tmp_path: Path) -> None:
     Exports(tmp_path, None).add(predicted)
     overlay = Image.open(tmp_path / "slide 1.jpg")
