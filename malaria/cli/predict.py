@@ -198,9 +198,9 @@ def _to_aligned_lines(groups: pd.DataFrame) -> list[str]:
             "-" if pd.isna(median) else f"{median:.2f} ({low:.2f} to {high:.2f})"
             for median, low, high in zip(groups.parasitemia, groups.low, groups.high, strict=True)
         ],
-        "any": groups["any"].map("{:.2f}".format, na_action="ignore").fillna("-"),
+        "any": ["-" if pd.isna(any_parasite) else f"{any_parasite:.2f}" for any_parasite in groups["any"]],
         "more": [("none" if pd.isna(more) else str(more)) for more in groups["more"]],
-        "per uL": groups.per_ul.map("{:,.0f}".format, na_action="ignore").fillna("-"),
+        "per uL": ["-" if pd.isna(number) else f"{number:,.0f}" for number in groups.per_ul],
         "uncertain": groups.uncertain,
         "ood": groups.ood,
     }
