@@ -3,7 +3,8 @@
     chula FOLDER              red cells found, of the marked centres of Chula RBC-12 (cells.csv: photo,x,y)
     nlm FOLDER MODEL          NIH's crops found in NLM's photographs, and what a model calls them that never saw their
                               patients (cells.csv: photo,patient,name,label,x,y,width,height; crops from data/cells.zip)
-    coverage MODEL            intervals of parasitemia on drawn photographs, by a model of drawn cells
+    coverage MODEL            intervals of parasitemia on drawn photographs, by a model of drawn cells that is adapted
+                              to labelled ones
     speed MODEL               seconds a photograph of 16 megapixels, and memory with the number of photographs
 
 Writes docs/results/smear-PART.csv and its short form into docs/RESULTS.md. The models are made by
@@ -23,7 +24,7 @@ from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,13 +36,17 @@ from bench.results import to_markdown, write_down
 from malaria.core.archive import open_archive
 from malaria.core.workers import count_cores, start_pool
 from malaria.data.decode import BLACK, read_image, to_rgb
+from malaria.data.index import CLASSES
 from malaria.evaluation.model_card import ModelCard, read_card
 from malaria.params import Preprocess
 from malaria.slide.parasitemia import estimate_parasitemia
 from malaria.smear.cells import COUNTED, cut_squares
 from malaria.smear.photograph import Photograph, RedCell, find_cells
-from malaria.sources.drawing.fields import draw_field
+from malaria.sources.drawing.fields import Field, draw_field
 from malaria.sources.drawing.labs import HOME
+
+if TYPE_CHECKING:
+    from malaria.predict.adapt import Adapted
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -52,7 +57,9 @@ WHOLE = 0.5  # intersection over union of a mask and NIH's crop
 HEALTHY = ("C12", "C201")  # patients of whom all crops in NIH's set are uninfected
 POINTS = ("default", "specificity_95", "specificity_99", "sensitivity_98")
 LEVELS = (0.0, 0.001, 0.01, 0.05, 0.2)
-PATIENTS, FIELDS, FIELD_CELLS = 100, 2, 80  # drawn patients of each level, photographs of each, cells of each
+PATIENTS, FIELDS, FIELD_CELLS = 60, 2, 80  # drawn patients of each level, photographs of each, cells of each
+LABELLED = 30  # further patients, with a labelled photograph each, that the model is adapted to
+LAB = replace(HOME, radius=45.0)
 
 
 def read_photograph(path: Path) -> Image.Image:
@@ -255,15 +262,16 @@ def show_patient(patient: str, cells: pd.DataFrame, card: ModelCard) -> dict[str
 
 def measure_coverage(model: str, pool: Executor) -> pd.DataFrame:
     """A row a drawn patient: the true parasitemia, and the interval at each of two operating points."""
-    from malaria import load_model
     from malaria.model.hardware import prepare
+    from malaria.predict.load import Scorer, as_classifier
 
     prepare(0)
-    classifier = load_model(model)
-    patients = [(level, PATIENTS * at + n) for at, level in enumerate(LEVELS) for n in range(PATIENTS)]
-    draw = partial(draw_patient, how=classifier.card.preprocess)
+    adapted = adapt_to_drawn(model)
+    classifier = as_classifier(Scorer(adapted.network, adapted.card).eval(), adapted.card)
+    patients = [(level, LABELLED + PATIENTS * at + n) for at, level in enumerate(LEVELS) for n in range(PATIENTS)]
+    cut = partial(cut_patient, how=classifier.card.preprocess)
     rows = []
-    for (level, _), photographs in zip(patients, pool.map(draw, patients), strict=True):
+    for (level, _), photographs in zip(patients, pool.map(cut, patients), strict=True):
         scored = [classifier.score(squares)[0] for squares in photographs]
         for point in ("default", "specificity_99"):
             threshold = classifier.find_threshold(point)
@@ -274,15 +282,49 @@ def measure_coverage(model: str, pool: Executor) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw_patient(patient: tuple[float, int], how: Preprocess) -> list[npt.NDArray[np.uint8]]:
-    """The cells that count of each photograph of a patient, whose parasites are binomial."""
+def adapt_to_drawn(model: str) -> "Adapted":
+    """The model adapted to a labelled photograph of each of LABELLED patients, as a laboratory would adapt it."""
+    from malaria.predict.adapt import adapt, read_base
+    from malaria.predict.labelled import read_labelled
+
+    base = read_base(model)
+    with tempfile.TemporaryDirectory() as folder:
+        boxes = pd.concat([write_labelled(Path(folder), patient) for patient in range(LABELLED)])
+        boxes.to_csv(f"{folder}/labels.csv", index=False)
+        cells = read_labelled(Path(folder), CLASSES, base.card.preprocess, Path(folder) / "cells.zip")
+    return adapt(base, cells, None, seed=0)
+
+
+def write_labelled(folder: Path, patient: int) -> pd.DataFrame:
+    """A photograph, three in ten of its cells parasitized, and the true boxes of its cells."""
+    field = draw_photograph(patient, 0, 0.3)
+    Image.fromarray(field.pixels).save(folder / f"{patient}.png")
+    boxes = field.cells.rename(columns={"x0": "left", "y0": "top"})
+    return pd.DataFrame(
+        {
+            "photo": f"{patient}.png",
+            "x": boxes.left,
+            "y": boxes.top,
+            "width": boxes.x1 - boxes.left,
+            "height": boxes.y1 - boxes.top,
+            "label": boxes.parasitized.astype(int),
+            "patient": f"P{patient}",
+        }
+    )
+
+
+def draw_photograph(patient: int, number: int, parasitemia: float) -> Field:
+    return draw_field(LAB, patient, FIELD_CELLS, parasitemia, 1700, 1300, patient=patient, number=number)
+
+
+def cut_patient(patient: tuple[float, int], how: Preprocess) -> list[npt.NDArray[np.uint8]]:
+    """The cells that count of each photograph of a patient, of whose cells a binomial number is parasitized."""
     level, number = patient
-    lab, random = replace(HOME, radius=45.0), np.random.default_rng(number)
+    random = np.random.default_rng(number)
     photographs = []
-    for field in range(FIELDS):
+    for field in range(1, FIELDS + 1):
         share = random.binomial(FIELD_CELLS, level) / FIELD_CELLS
-        pixels = draw_field(lab, number, FIELD_CELLS, share, 1700, 1300, patient=number, number=field).pixels
-        image = Image.fromarray(pixels)
+        image = Image.fromarray(draw_photograph(number, field, share).pixels)
         found = find_cells(image)
         counted = replace(found, cells=[cell for cell in found.cells if cell.kind in COUNTED])
         photographs.append(cut_squares(image, counted, how))
