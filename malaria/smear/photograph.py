@@ -14,8 +14,8 @@ from scipy import ndimage
 from malaria.smear.bodies import Body, Kind, Other, describe_bodies
 from malaria.smear.light import Floats, Mask, find_field, optical_density
 from malaria.smear.mask import apply_mask
-from malaria.smear.scale import SIDE, Scale, estimate_scale, resize
-from malaria.smear.segment import segment
+from malaria.smear.scale import SIDE, estimate_scale, resize
+from malaria.smear.segment import Scale, segment
 from malaria.smear.split import Labels
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, px

@@ -1,14 +1,17 @@
 """How large a red cell is in a photograph, estimated from the photograph itself: nobody has to know a magnification."""
 
-from typing import NamedTuple
-
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from malaria.data.decode import Pixels
 from malaria.smear.light import Floats, Mask, find_field, optical_density
+from malaria.smear.segment import Scale
+from malaria.smear.split import convexity, pixels_of
+
+Values = npt.NDArray[np.number]
 
 SIDE = 900  # px, of the longer side at which a photograph is looked at first
 FINEST = 14  # px a cell: where it comes out smaller, a part of the photograph is looked at closer
@@ -17,15 +20,11 @@ CLIPS = 95, 98, 99.5, 99.9  # percentiles at which densities are clipped, the fi
 # specks are far denser than cells and must not decide, but where cells are few, cells are among the densest pixels too
 SEPARATION = 0.78  # variance between cells and background by the variance of all; 0.77 or less where there are no cells
 DIAMETERS = 20, 300  # px, of red cells: smaller ones are specks; larger ones no objective gives, but a strong blur
+ROUND, PIN_HOLE = 0.85, 10  # convexity of a pale centre, and px of what is too small to tell
+CONVEX = 0.92  # convexity of a cell that lies alone
+ALONE = 0.1  # of what is dense: with a smaller share in cells that lie alone, clumps tell their size
 FOREGROUND = 0.6  # of Otsu's threshold: the rims of pale cells are fainter than the middle between cell and background
 FEWEST = 3  # cells, from which the size of a cell is estimated
-
-
-class Scale(NamedTuple):
-    """The diameter (px) of a typical red cell, and the optical density from which on a pixel belongs to a cell."""
-
-    diameter: float
-    threshold: float
 
 
 def estimate_scale(photograph: Image.Image) -> Scale | None:
@@ -68,17 +67,43 @@ def _measure(pixels: Pixels) -> Scale | None:
 
 
 def _measure_density(density: Floats, field: Mask) -> Scale | None:
-    """The diameter from the deepest points of the cells, of which half of the cells' area has deeper ones."""
+    """The scale by the cells that lie alone, or where there are hardly any, by the depth of clumps."""
     threshold = _find_threshold(density[field])
     if threshold is None:
         return None
-    cells = ndimage.binary_fill_holes(ndimage.binary_opening(density > threshold)) & field
-    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(cells), 1)
-    radii = np.sort(depth[(depth == ndimage.maximum_filter(depth, 5)) & (depth > 2)])
-    if len(radii) < FEWEST:
+    found = ndimage.binary_opening(density > threshold) & field
+    diameter = _measure_single_cells(ndimage.binary_fill_holes(found)) or _measure_clumps(_fill_round_holes(found))
+    return None if diameter is None else Scale(diameter, threshold)
+
+
+def _measure_single_cells(bodies: Mask) -> float | None:
+    """From the areas of convex bodies (H, W), half of whose area is of larger ones; None if they are few."""
+    parts = pixels_of(ndimage.label(bodies)[0]).values()
+    areas = np.array([len(part) for part in parts if len(part) > PIN_HOLE and convexity(part) > CONVEX])
+    if len(areas) < FEWEST or areas.sum() < ALONE * bodies.sum():
         return None
-    areas = np.cumsum(radii**2)
-    return Scale(2 * float(radii[np.searchsorted(areas, areas[-1] / 2)]), threshold)
+    return 2 * float((_weighted_median(areas, areas) / np.pi) ** 0.5)
+
+
+def _measure_clumps(bodies: Mask) -> float | None:
+    """From the deepest points of bodies (H, W), those of large cells counting more."""
+    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(bodies), 1)
+    radii = depth[(depth == ndimage.maximum_filter(depth, 5)) & (depth > 2)]
+    return None if len(radii) < FEWEST else 2 * _weighted_median(radii, radii**2)
+
+
+def _weighted_median(values: Values, weights: Values) -> float:
+    order = np.argsort(values)
+    sums = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(sums, sums[-1] / 2)])
+
+
+def _fill_round_holes(cells: Mask) -> Mask:
+    """The cells (H, W) with round holes filled."""
+    holes, _ = ndimage.label(~cells)
+    round_ = [number for number, hole in pixels_of(holes).items() if len(hole) < PIN_HOLE or convexity(hole) > ROUND]
+    filled: Mask = cells | np.isin(holes, round_)
+    return filled
 
 
 def _find_threshold(values: Floats) -> float | None:

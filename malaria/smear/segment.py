@@ -1,12 +1,13 @@
 """The bodies on a slide: what is denser than the background, as one region a cell."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage
 from skimage.measure import label
 from skimage.morphology import closing, disk, opening
 
 from malaria.smear.light import Floats, Mask
-from malaria.smear.scale import Scale
 from malaria.smear.split import Labels, split_cells
 
 GAP = 0.05  # of a diameter: half the width of a gap in the rim of a pale cell that is closed
@@ -15,6 +16,13 @@ HOLE = 0.4  # of a cell's area: the largest pallor; a larger hole is background 
 PIN_HOLE = 0.01  # of a cell's area: smaller ones are noise
 RINGS = 1.15, 1.35, 1.55  # of a typical cell's radius: just outside of a cell around its pale centre, large or small
 SURROUNDED = 0.8  # share of foreground there: more is around the background between touching cells
+
+
+class Scale(NamedTuple):
+    """The diameter (px) of a typical red cell, and the optical density from which on a pixel belongs to a cell."""
+
+    diameter: float
+    threshold: float
 
 
 def segment(density: Floats, field: Mask, scale: Scale) -> tuple[Labels, float]:
