@@ -158,11 +158,20 @@ def _watch(parts: Iterable[Decoded], bar: "tqdm[Any]", counts: Counter[str]) -> 
     """The parts; what could not be read goes to stderr, above the bar, and is counted."""
     with bar:
         for part in parts:
-            for line in part.broken:
+            for line in [*part.broken, *_find_problems(part)]:
                 bar.write(line, file=sys.stderr)
             counts.update(images=part.images, broken=len(part.broken))
             bar.update(part.images)
             yield part
+
+
+def _find_problems(part: Decoded) -> list[str]:
+    """What is wrong with a photograph, a line each."""
+    if part.file is None or part.found is None:
+        return []
+    from malaria.slide.quality import check_quality  # brings scikit-image, which was needed for the photograph anyway
+
+    return [f"{part.file.name}: {problem.text}" for problem in check_quality(part.found, part.table)]
 
 
 def _to_objects(tables: Iterable[pd.DataFrame]) -> Iterator[str]:

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from malaria.slide.photographs import CalledPhotograph
+import pandas as pd
+
+from malaria.smear.cells import COUNTED
+from malaria.smear.photograph import Photograph
 
 # Measured on NLM's 13 photographs, on 5 of them and 3 drawn ones blurred and darkened step by step, with a model
 # that was trained on NLM's cells, and on drawn fields of growing density.
@@ -12,7 +15,7 @@ SHARP = (
 )
 DARK = 50  # of 255: down to 45 the same parasites are found, at 27 up to three quarters of them are lost
 FEW = 30  # cells: a field of NLM's has 110 to 270, and of fewer than this one false positive is 3 %
-COVERED = 0.55  # NLM's cover 0.19 to 0.59. Of drawn cells a tenth is missed there, and a fifth if they are even denser
+COVERED = 0.55  # NLM's cover 0.19 to 0.61. Of drawn cells a tenth is missed there, and a fifth if they are even denser
 CLUMPS = 0.1  # of the cells and clumps: NLM's have 0 to 0.1, most below 0.05
 OOD = 0.3  # of the cells: NLM's have 0.04 to 0.23, another laboratory's all
 DIAMETERS = 30, 250  # px: of fewer a ring is 3 px wide; more no objective gives, so that it is not a cell's
@@ -25,18 +28,17 @@ class Problem(NamedTuple):
     text: str
 
 
-def check_quality(photograph: CalledPhotograph) -> list[Problem]:
-    """The problems of a photograph, the gravest first; none in most."""
-    if not photograph.table.empty:
-        return [*_check_light(photograph), *_check_smear(photograph), *_check_cells(photograph)]
-    return [
-        *_check_light(photograph),
-        Problem("No smear", "No red cell was found. Is this a photograph of a stained thin smear, and in focus?"),
-    ]
+def check_quality(found: Photograph, table: pd.DataFrame) -> list[Problem]:
+    """The problems of a photograph, the gravest first; none in most. `table` has the calls of its cells."""
+    if not table.empty:
+        return [*_check_light(found), *_check_smear(found), *_check_cells(table)]
+    text = (
+        "No red cell was found. Is this a photograph of a stained thin smear, and in focus? If it is of one cell, say "
+    )
+    return [*_check_light(found), Problem("No smear", f"{text}`malaria predict --as crop`.")]
 
 
-def _check_light(photograph: CalledPhotograph) -> Iterator[Problem]:
-    found = photograph.found
+def _check_light(found: Photograph) -> Iterator[Problem]:
     if found.cells and found.sharpness < SHARP:
         yield Problem(
             "Out of focus",
@@ -50,8 +52,8 @@ def _check_light(photograph: CalledPhotograph) -> Iterator[Problem]:
         )
 
 
-def _check_smear(photograph: CalledPhotograph) -> Iterator[Problem]:
-    found, cells = photograph.found, len(photograph.counted)
+def _check_smear(found: Photograph) -> Iterator[Problem]:
+    cells = sum(cell.kind in COUNTED for cell in found.cells)
     if found.diameter is not None and not DIAMETERS[0] <= found.diameter <= DIAMETERS[1]:
         yield Problem(
             "Unusual scale",
@@ -75,10 +77,10 @@ def _check_smear(photograph: CalledPhotograph) -> Iterator[Problem]:
         )
 
 
-def _check_cells(photograph: CalledPhotograph) -> Iterator[Problem]:
-    ood = (photograph.table.ood != "").mean()
+def _check_cells(table: pd.DataFrame) -> Iterator[Problem]:
+    ood = (table.ood != "").mean()
     if ood > OOD:
-        statistic = photograph.table.ood[photograph.table.ood != ""].mode()[0]
+        statistic = table.ood[table.ood != ""].mode()[0]
         yield Problem(
             "Out of distribution",
             f"{ood:.0%} of the cells differ from those the model was trained on, above {OOD:.0%}, most of them in "

@@ -80,7 +80,7 @@ class Slide:
                 int((counted.uncertain & positive).sum()),
                 len(photograph.table) - len(counted),
                 photograph.found.others,
-                check_quality(photograph),
+                check_quality(photograph.found, photograph.table),
                 encode(overlay),
                 overlay.size,
             )

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image, ImageFilter
 
 from malaria import Classifier, load_model
-from malaria.slide.quality import check_quality
+from malaria.slide import quality
+from malaria.slide.photographs import CalledPhotograph
+from malaria.slide.quality import Problem
 from tests.support.models import make_model
 from tests.support.slides import call_photograph, draw_photograph, many
 
@@ -13,6 +15,10 @@ from tests.support.slides import call_photograph, draw_photograph, many
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     return load_model(make_model(tmp_path_factory.mktemp("model")))
+
+
+def check_quality(photograph: CalledPhotograph) -> list[Problem]:
+    return quality.check_quality(photograph.found, photograph.table)
 
 
 def names(image: Image.Image, classifier: Classifier) -> list[str]:
