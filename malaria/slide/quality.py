@@ -10,9 +10,7 @@ from malaria.smear.photograph import Photograph
 
 # Measured on NLM's 13 photographs, on 5 of them and 3 drawn ones blurred and darkened step by step, with a model
 # that was trained on NLM's cells, and on drawn fields of growing density.
-SHARP = (
-    0.65  # NLM's have 0.69 to 0.94. Blurred to 0.6, a fifth to a third of the parasites are lost, at 0.52 half or more
-)
+SHARP = 0.65  # NLM's have 0.66 to 1.01. Blurred so that they have less, a fifth to a third of their parasites are lost
 DARK = 50  # of 255: down to 45 the same parasites are found, at 27 up to three quarters of them are lost
 FEW = 30  # cells: a field of NLM's has 110 to 270, and of fewer than this one false positive is 3 %
 COVERED = 0.55  # NLM's cover 0.19 to 0.61. Of drawn cells a tenth is missed there, and a fifth if they are even denser
