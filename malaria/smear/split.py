@@ -18,6 +18,7 @@ Pair = tuple[int, int]
 DEPTH = 0.01  # of the radius: the smallest notch that divides; too many parts are joined again, too few are not
 SMOOTH = 1 / 14  # of the radius: sigma of the distance map
 CONVEX = 0.93  # area by area of the convex hull from which on two parts are one cell
+ALONE = 0.95  # convexity of what is one cell, whatever its size
 CONVEX_BIT = 0.89  # the same, if one of the parts is no larger than BIT
 BIT = 0.3  # of a typical cell
 WHOLE = 0.92  # convexity of the parts that are taken for whole cells
@@ -36,9 +37,18 @@ def split_cells(foreground: Mask, area: float) -> tuple[Labels, float]:
     depth = ndimage.gaussian_filter(depth, SMOOTH * radius)
     seeds, _ = ndimage.label(local_maxima(np.floor(depth / (DEPTH * radius)).astype(np.int32)) & foreground)
     labels: Labels = watershed(-depth, seeds, mask=foreground).astype(np.int32)
+    _keep_whole(labels, foreground)
     parts = pixels_of(labels)
     area = _typical_area(parts.values(), area)
     return _join(labels, parts, area), area
+
+
+def _keep_whole(labels: Labels, foreground: Mask) -> None:
+    """Give what lies alone and is convex one label, also where it is larger than most cells."""
+    for points in pixels_of(ndimage.label(foreground)[0]).values():
+        numbers = labels[tuple(points.T)]
+        if numbers.min() != numbers.max() and convexity(points) > ALONE:
+            labels[tuple(points.T)] = numbers[0]
 
 
 def _typical_area(parts: Iterable[Points], area: float) -> float:

@@ -79,11 +79,12 @@ def test_the_diameter_is_about_that_of_the_cells(several: list[Drawn]) -> None:
 
 
 def test_white_cells_and_platelets_are_no_cells(several: list[Drawn]) -> None:
-    """A platelet may be taken for a part of the cell beside it."""
+    """A platelet may be taken for a part of the cell beside it, or of one that the frame cuts, which does not count."""
     whites = 0
     for _, field, found in several:
         claims = paint(found.cells, *field.labels.shape)
-        false = [cell for number, cell in zip(match(field, found.cells), found.cells, strict=True) if not number]
+        pairs = zip(match(field, found.cells), found.cells, strict=True)
+        false = [cell for number, cell in pairs if not number and cell.kind != "border"]
         taken = paint(false, *field.labels.shape)
         for other in field.others.query("kind != 'speck'").itertuples():
             if 0 <= other.x < claims.shape[1] and 0 <= other.y < claims.shape[0]:
@@ -214,7 +215,7 @@ def test_blobs_without_outlines_are_no_cells_or_out_of_focus(size: int) -> None:
         image += cover * ((70, 30, 100) - image)
     image += random.normal(0, 4, image.shape)
     found = find_cells(Image.fromarray(image.clip(0, 255).astype(np.uint8)))
-    assert not found.cells or found.sharpness < SHARP / 2
+    assert not found.cells or found.sharpness < SHARP  # of which the user is told
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (3, 3), (20, 600), (2000, 30)])
