@@ -77,12 +77,13 @@ def _measure_density(density: Floats, field: Mask) -> Scale | None:
 
 
 def _measure_single_cells(bodies: Mask) -> float | None:
-    """From the areas of convex bodies (H, W), half of whose area is of larger ones; None if they are few."""
+    """From the areas of convex bodies (H, W), weighted by their width; None if they are few."""
     parts = pixels_of(ndimage.label(bodies)[0]).values()
     areas = np.array([len(part) for part in parts if len(part) > PIN_HOLE and convexity(part) > CONVEX])
     if len(areas) < FEWEST or areas.sum() < ALONE * bodies.sum():
         return None
-    return 2 * float((_weighted_median(areas, areas) / np.pi) ** 0.5)
+    # neither a few white cells nor many specks outweigh the red cells
+    return 2 * float((_weighted_median(areas, areas**0.5) / np.pi) ** 0.5)
 
 
 def _measure_clumps(bodies: Mask) -> float | None:
