@@ -103,6 +103,7 @@ def test_a_model_learns_the_cells_it_is_adapted_to(
 
 
 @pytest.mark.usefixtures("two_folds")
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(folder: Path, cells: LabelledCells, replay: Replay) -> None:
     def files(name: str, seed: int) -> dict[str, bytes]:
         write_adapted(adapt(read_base(str(folder)), cells, replay, seed), folder.with_name(name))
@@ -156,6 +157,7 @@ def test_more_cells_than_are_worth_it_are_sent_to_the_pipeline(folder: Path, cel
         adapt(read_base(str(folder)), many, None, seed=0)
 
 
+@pytest.mark.slow
 def test_of_one_patient_cells_are_divided_and_there_is_no_interval(folder: Path, cells: LabelledCells) -> None:
     one = some(cells, cells.index.index[cells.index.patient == cells.index.patient[0]].tolist())
     card = adapt(read_base(str(folder)), one, None, seed=0).card

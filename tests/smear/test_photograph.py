@@ -152,9 +152,9 @@ def test_the_same_bytes_give_the_same_cells() -> None:
 
 @pytest.mark.parametrize("lab", LABS)
 def test_a_photograph_in_tiles_has_the_cells_of_the_whole(lab: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = to_image(draw(replace(LABS[lab], radius=20), 3, across=22))
+    image = to_image(draw(replace(LABS[lab], radius=20), 3, across=28))
     whole = find_cells(image)
-    monkeypatch.setattr(photograph, "TILE", 180)
+    monkeypatch.setattr(photograph, "TILE", 280)
     tiled = find_cells(image)
     assert tiled.diameter == whole.diameter
     assert same_cells(whole, tiled) > 0.93
