@@ -26,7 +26,7 @@ def rates(least: float, strongest: float) -> st.SearchStrategy[Beta]:
 
 CLASSIFIERS = st.tuples(rates(0.8, 200), rates(0.9, 1000))
 COUNTS = st.integers(1, 4000).flatmap(lambda cells: st.tuples(st.integers(0, cells), st.just(cells)))
-USUAL = st.integers(20, 2000).flatmap(lambda cells: st.tuples(st.integers(0, cells // 2), st.just(cells)))
+TYPICAL = st.integers(20, 2000).flatmap(lambda cells: st.tuples(st.integers(0, cells // 2), st.just(cells)))
 
 
 def estimate(called: int, cells: int, classifier: tuple[Beta, Beta]) -> Parasitemia:
@@ -46,14 +46,14 @@ def test_the_estimate_is_within_the_interval_and_both_are_shares(
 
 
 @settings(deadline=None, max_examples=25)
-@given(USUAL, CLASSIFIERS)
+@given(TYPICAL, CLASSIFIERS)
 def test_more_cells_narrow_the_interval(counts: tuple[int, int], classifier: tuple[Beta, Beta]) -> None:
     few, many = (estimate(counts[0] * times, counts[1] * times, classifier) for times in (1, 10))
     assert many.high - many.low < 1.05 * (few.high - few.low)
 
 
 @settings(deadline=None, max_examples=25)
-@given(USUAL, CLASSIFIERS)
+@given(TYPICAL, CLASSIFIERS)
 def test_more_called_are_no_fewer_parasites(counts: tuple[int, int], classifier: tuple[Beta, Beta]) -> None:
     fewer, more = (estimate(counts[0] + added, counts[1], classifier) for added in (0, 2))
     for name in ("parasitemia", "low", "high", "any_parasite"):
@@ -61,7 +61,7 @@ def test_more_called_are_no_fewer_parasites(counts: tuple[int, int], classifier:
 
 
 @settings(deadline=None, max_examples=25)
-@given(USUAL, CLASSIFIERS, st.integers(2, 10))
+@given(TYPICAL, CLASSIFIERS, st.integers(2, 10))
 def test_even_photographs_are_as_one(counts: tuple[int, int], classifier: tuple[Beta, Beta], photographs: int) -> None:
     called, cells = (np.full(photographs, count) for count in counts)
     split = estimate_parasitemia(called, cells, *classifier)
