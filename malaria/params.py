@@ -42,7 +42,7 @@ Fit = Literal["stretch", "pad"]
 Mask = Literal["auto", "none"]
 Unsegmented = Literal["drop", "keep"]
 Color = Literal["balance", "keep"]
-Augment = Literal["none", "flips", "color", "full", "robust", "stain", "randaugment", "mixup", "cutmix"]
+Augment = Literal["none", "flips", "color", "full", "robust", "randaugment", "mixup", "cutmix"]
 Precision = Literal["fp32", "bf16"]
 OperatingPoint = Literal["default", "specificity_95", "specificity_99", "sensitivity_95", "sensitivity_98"]
 

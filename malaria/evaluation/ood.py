@@ -1,15 +1,21 @@
 """Out-of-distribution (OOD) detection: image statistics of a cell, compared with those of the training cells.
 
+The training cells are augmented as in training: what the network has learned to see past is not out of distribution.
+
 Not the network's own features: measured on photographs, noise and cells on other backgrounds, most of these pass by
 them (docs/RESULTS.md), since a network keeps what tells parasites and drops the rest.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
+from malaria.model.augment import augment
 from malaria.model.dataset import CellFile, Cells, find_inside, to_floats
 from malaria.model.inference import BATCH
+from malaria.params import Augment
 
 STATISTICS = {  # over the pixels of the cell, unless said; and what an extreme one means
     # mean gray, 0..1
@@ -92,7 +98,27 @@ class OODScore(nn.Module):
         return torch.maximum(away / self.above, -away / self.below)
 
 
-def compare_with_training(cells: Cells, rows: Tensor) -> tuple[ReferenceQuantiles, Tensor]:
-    """The reference quantiles of the cells of train, and the OOD scores (len(rows),) of some rows, on the CPU."""
-    quantiles = find_quantiles(measure_cells(cells.pixels, cells.rows["train"]))
-    return quantiles, OODScore(quantiles).score(measure_cells(cells.pixels, rows)).amax(1)
+class Comparison(NamedTuple):
+    """The reference quantiles of the augmented training cells, the OOD scores (N,) of some cells as they are, and
+    those of val's cells, augmented (M,).
+    """
+
+    quantiles: ReferenceQuantiles
+    scores: Tensor
+    augmented_val: Tensor
+
+
+def compare_with_training(cells: Cells, rows: Tensor, policy: Augment) -> Comparison:
+    """Compare some rows, and val's, with those of train; on the CPU."""
+    train, val = (measure_augmented(cells, cells.rows[name], policy) for name in ("train", "val"))
+    score = OODScore(quantiles := find_quantiles(train)).score
+    return Comparison(quantiles, score(measure_cells(cells.pixels, rows)).amax(1), score(val).amax(1))
+
+
+@torch.inference_mode()
+def measure_augmented(cells: Cells, rows: Tensor, policy: Augment) -> Tensor:
+    """The statistics (len(rows), 9) of one draw of each cell as it is augmented in training."""
+    random = Generator(cells.labels.device).manual_seed(0)
+    parts = torch.split(rows, BATCH[cells.labels.device.type])
+    batches = (augment(cells.pixels[part], cells.labels[part], policy, random)[0] for part in parts)
+    return torch.cat([image_statistics(batch).cpu() for batch in batches])

@@ -80,9 +80,9 @@ def logit_quantiles(val: pd.DataFrame) -> list[float]:
     return quantiles
 
 
-def ood_limit(val: pd.DataFrame, share: float) -> float:
-    """The OOD score above which a cell is out of distribution, so that a share of val's are."""
-    return float(val.ood_score.quantile(1 - share).round(6))
+def ood_limit(scores: Array, share: float) -> float:
+    """The OOD score above which a cell is out of distribution, so that a share of those with (N,) scores are."""
+    return float(np.quantile(scores, 1 - share).round(6))
 
 
 def fit_error_rates(val: pd.DataFrame) -> ErrorRates:

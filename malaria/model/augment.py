@@ -4,22 +4,20 @@ Cells lie in no particular orientation and stains vary from smear to smear, so t
 cell gives one that could have been seen. What is turned in from outside is black, as the background is.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
+from torch.nn.functional import affine_grid, grid_sample
 
-from malaria.model.dataset import find_inside, to_floats
+from malaria.model.dataset import to_floats
+from malaria.model.laboratory import change_laboratory
 from malaria.params import Augment as Policy
 
 SHEAR, ZOOM, SHIFT = 0.1, 0.15, 0.05  # ratio; ratio; share of the side: each -x .. x
 BRIGHTNESS, CONTRAST, SATURATION, TINT = 0.2, 0.2, 0.2, 0.08  # factors 1-x .. 1+x; tint a channel
-DENSITY, MIXING, STAINING, RANGE = 0.5, 0.15, 0.15, 0.4  # of stain: see _stain
-BLUR, NOISE = 1.5, 0.1  # of robust, at the most: sigma in px, standard deviation of a channel in 0..1
 OPERATIONS, MAGNITUDE = 2, 5  # of randaugment: how many of torchvision's a cell, and how strong, 0 .. 30
 
 Change = Callable[[Tensor, Generator], Tensor]
@@ -67,61 +65,7 @@ def _color_and_affine(batch: Tensor, random: Generator) -> Tensor:
 
 
 def _robust(batch: Tensor, random: Generator) -> Tensor:
-    """As _color_and_affine, and what a microscope, a camera or a cropping program does: to a quarter blur, to a quarter
-    noise, and to an eighth another background than black.
-    """
-    batch = _color_and_affine(batch, random)
-    batch[0::4] = _blur(batch[0::4], random)
-    batch[1::4] = _noise(batch[1::4], random)
-    batch[2::8] = _background(batch[2::8], random)
-    return batch
-
-
-def _color_affine_and_stain(batch: Tensor, random: Generator) -> Tensor:
-    return _stain(_color_and_affine(batch, random), random)
-
-
-def _stain(batch: Tensor, random: Generator) -> Tensor:
-    """Another laboratory's stain and exposure: a random change of optical densities, and of contrast.
-
-    By the law of Beer and Lambert the negative logarithm of a pixel is linear in the amounts of the dyes (Ruifrok and
-    Johnston, 2001). Each cell's densities are mixed between the channels by a 3 x 3 matrix near the identity, and
-    scaled, together by 1.1 - DENSITY .. 1.1 + DENSITY and each channel by 1 - STAINING .. 1 + STAINING.
-    """
-    n, inside = len(batch), find_inside(batch)
-    density = -torch.log(batch.clamp(min=1 / 255)).flatten(2)
-    mixing = torch.eye(3, device=batch.device) + _uniform(random, MIXING, n, 3, 3)
-    amount = 1.1 + _uniform(random, DENSITY, n, 1, 1)
-    channel = 1 + _uniform(random, STAINING, n, 3, 1)
-    changed = torch.exp(-(mixing @ density) * amount * channel).view_as(batch) * inside
-    level = changed.sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp(min=1)
-    contrast = 1 + _uniform(random, RANGE, n, 1, 1, 1)
-    return (level + (changed - level) * contrast).clamp(1 / 255, 1) * inside
-
-
-def _blur(batch: Tensor, random: Generator) -> Tensor:
-    """A Gaussian, of one width for all, within the cell: the black around it is cut out later."""
-    sigma = 0.1 + (BLUR - 0.1) * torch.rand(1, generator=random, device=random.device)
-    reach = math.ceil(2 * BLUR)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=batch.device) / sigma) ** 2)
-    weights = (kernel / kernel.sum()).expand(3, 1, -1)
-    padded = pad(batch, [reach] * 4, mode="replicate")
-    across = conv2d(padded, weights[:, :, None], groups=3)
-    return conv2d(across, weights[..., None], groups=3) * find_inside(batch)
-
-
-def _noise(batch: Tensor, random: Generator) -> Tensor:
-    """Gaussian, of a strength of its own for each cell."""
-    strength = torch.rand(len(batch), 1, 1, 1, generator=random, device=random.device) * NOISE
-    noise = torch.randn(batch.shape, generator=random, device=random.device) * strength
-    return (batch + noise).clamp_(0, 1) * find_inside(batch)
-
-
-def _background(batch: Tensor, random: Generator) -> Tensor:
-    """Instead of black any grey, tinted a little."""
-    grey = torch.rand(len(batch), 1, 1, 1, generator=random, device=random.device)
-    color = (grey + _uniform(random, TINT, len(batch), 3, 1, 1)).clamp_(0, 1)
-    return torch.where(find_inside(batch), batch, color)
+    return change_laboratory(_color_and_affine(batch, random), random)
 
 
 def _randaugment(batch: Tensor, random: Generator) -> Tensor:
@@ -214,7 +158,6 @@ AUGMENTATIONS = {
     "color": Augmentation(_flips, _color),
     "full": Augmentation(_flips, _color_and_affine),
     "robust": Augmentation(_flips, _robust),
-    "stain": Augmentation(_flips, _color_affine_and_stain),
     "randaugment": Augmentation(_flips, _randaugment),
     "mixup": Augmentation(_flips, _color_and_affine, _mixup),
     "cutmix": Augmentation(_flips, _color_and_affine, _cutmix),

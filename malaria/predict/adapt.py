@@ -209,7 +209,7 @@ def make_card(
         "reference_quantiles": find_quantiles(
             measure_cells(torch.from_numpy(cells.pixels), torch.arange(len(cells.pixels)))
         ),
-        "ood_limit": thresholds.ood_limit(predictions, OOD_SHARE),
+        "ood_limit": thresholds.ood_limit(predictions.ood_score.to_numpy(), OOD_SHARE),
         "error_rates": thresholds.fit_error_rates(predictions),
         "adaptation": adaptation,
     }

@@ -26,7 +26,7 @@ COPIES, REPLAYED = (
 )  # augmented new cells, and replayed ones, in all; or one copy of each, where there are more
 STEPS, LR = 40, 4e-3
 NEW, OLD = 96, 32  # cells of a batch
-AUGMENT: Augment = "stain"
+AUGMENT: Augment = "robust"
 WEIGHT_DECAY, SMOOTHING = 0.05, 0.05
 _BATCH = 128  # cells a forward pass
 

@@ -7,6 +7,7 @@ from tests.support.scratch import Repository
 SCRIPTS = {  # by module, its constants and arguments
     "adaptation": ("LABELS = (10,); SEEDS = 1; HOME_CELLS = 20", "unpacked"),
     "decoding": ("SAMPLE = 20; TURNS = 1", ""),
+    "external": ("SAMPLE = 60; PATIENTS = 1; FIELD_CELLS = 30", "models --crops unpacked"),
     "inference": ("SIZES = (32,)", ""),
     "onnx_models": ("SECONDS = 0; CALIBRATION = 32", ""),
     "ood": ("SAMPLE = 160", ""),
@@ -21,7 +22,7 @@ SCRIPTS = {  # by module, its constants and arguments
     "time_to_accuracy": ("", "--goal 0.1 --seeds 1 --workers 0"),
 }
 
-MARKS = ("adaptation", "ood", "parasitemia", "smear-coverage")
+MARKS = ("adaptation", "external", "external-ood", "ood", "parasitemia", "smear-coverage")
 
 
 @pytest.mark.exhaustive

@@ -60,10 +60,21 @@ def test_the_score_is_1_at_the_outer_reference_quantiles_and_0_at_the_median() -
 def test_rows_are_compared_with_the_cells_of_train(cells: Tensor) -> None:
     rows = torch.tensor([3, 200, 7])
     assert torch.allclose(measure_cells(cells, rows), image_statistics(to_floats(cells[rows])))
-    train = torch.arange(100)
-    quantiles, scores = compare_with_training(Cells(cells, torch.zeros(240), {"train": train}), rows)
-    assert quantiles == find_quantiles(measure_cells(cells, train))
-    assert torch.allclose(scores, OODScore(quantiles)(to_floats(cells[rows])).amax(1))
+    splits = {"train": torch.arange(100), "val": torch.arange(100, 150)}
+    compared = compare_with_training(Cells(cells, torch.zeros(240), splits), rows, "none")
+    assert compared.quantiles == find_quantiles(measure_cells(cells, splits["train"]))
+    score = OODScore(compared.quantiles)
+    assert torch.allclose(compared.scores, score(to_floats(cells[rows])).amax(1))
+    assert torch.allclose(compared.augmented_val, score(to_floats(cells[splits["val"]])).amax(1))
+
+
+def test_what_training_varies_is_less_out_of_distribution(cells: Tensor) -> None:
+    dark = (cells * 0.7).byte()
+    both = Cells(torch.cat([cells, dark]), torch.zeros(480), {"train": torch.arange(240), "val": torch.arange(240)})
+    rows = torch.arange(240, 480)
+    plain, varied = (compare_with_training(both, rows, policy) for policy in ("none", "robust"))
+    assert varied.scores.median() < plain.scores.median()
+    assert varied.scores.median() < varied.augmented_val.quantile(0.99)
 
 
 CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
