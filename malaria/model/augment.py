@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from malaria.model.dataset import to_floats
-from malaria.model.laboratory import change_laboratory
+from malaria.model.laboratory import change_laboratory, uniform
 from malaria.params import Augment as Policy
 
 SHEAR, ZOOM, SHIFT = 0.1, 0.15, 0.05  # ratio; ratio; share of the side: each -x .. x
@@ -83,17 +83,16 @@ def _coin(random: Generator, n: int) -> Tensor:
     return (torch.rand(n, generator=random, device=random.device) < 0.5).int()
 
 
-def _uniform(random: Generator, spread: float, *shape: int) -> Tensor:
-    """Numbers from -spread to spread."""
-    return (torch.rand(*shape, generator=random, device=random.device) * 2 - 1) * spread
+def _around_0(random: Generator, spread: float, *shape: int) -> Tensor:
+    return uniform(random, (-spread, spread), *shape)
 
 
 def _affine(batch: Tensor, random: Generator) -> Tensor:
     """Turn each cell to any side, and shear, zoom and shift it by a little of its own."""
     n = len(batch)
-    turn, shear = _uniform(random, torch.pi, n), _uniform(random, SHEAR, n)
-    zoom_x, zoom_y = 1 + _uniform(random, ZOOM, n), 1 + _uniform(random, ZOOM, n)
-    shift = _uniform(random, 2 * SHIFT, n, 2)
+    turn, shear = _around_0(random, torch.pi, n), _around_0(random, SHEAR, n)
+    zoom_x, zoom_y = 1 + _around_0(random, ZOOM, n), 1 + _around_0(random, ZOOM, n)
+    shift = _around_0(random, 2 * SHIFT, n, 2)
     cos, sin = torch.cos(turn), torch.sin(turn)
     rows = [
         torch.stack([cos * zoom_x, (shear - sin) * zoom_y, shift[:, 0]], 1),
@@ -110,9 +109,9 @@ def _color(batch: Tensor, random: Generator) -> Tensor:
     3 x 3 matrix and one offset a cell, so that the pixels are passed over once.
     """
     n = len(batch)
-    saturation = 1 + _uniform(random, SATURATION, n, 1, 1)
-    contrast = 1 + _uniform(random, CONTRAST, n, 1, 1)
-    gain = 1 + _uniform(random, BRIGHTNESS, n, 1, 1) + _uniform(random, TINT, n, 3, 1)
+    saturation = 1 + _around_0(random, SATURATION, n, 1, 1)
+    contrast = 1 + _around_0(random, CONTRAST, n, 1, 1)
+    gain = 1 + _around_0(random, BRIGHTNESS, n, 1, 1) + _around_0(random, TINT, n, 3, 1)
     pixels = batch.flatten(2)
     gray = pixels.mean(1, keepdim=True)
     cell = gray > 0

@@ -16,7 +16,7 @@ MIXING, STAINING = 0.15, 0.15  # of a channel's density: what comes from another
 DENSITY, CONTRAST = (0.6, 1.9), (0.5, 3.0)  # factors of optical density, and of the distance from the cell's mean
 PALLOR = (-0.5, 0.8)  # how much lighter the middle of a cell is: 1 as light as the background; below 0 it is darker
 SHADE, SHADES = 0.6, 3  # standard deviation of a smooth change of density, and how many px a side it has, 2 + 1 .. x
-BLUR, SHARPEN, NOISE = 2.0, 2.0, 0.08  # sigma in px; how much of the detail is added; standard deviation
+BLUR, SHARPEN, NOISE = 2.0, 2.0, 0.05  # sigma in px; how much of the detail is added; standard deviation
 RIM, LOOSE = 3, 4  # px at 64: how far a mask is eroded or dilated, at the most
 CUT = (0.45, 0.9)  # of half the side: the distance from the middle of a line beyond which a cell is cut off
 LIGHT = (0.85, 1.15)  # the background that a loose mask shows, relative to the lightest pixel of the cell
@@ -45,10 +45,10 @@ def stain(batch: Tensor, random: Generator) -> Tensor:
     """
     n, inside = len(batch), find_inside(batch)
     density = -torch.log(batch.clamp(min=1 / 255)).flatten(2)
-    mixing = torch.eye(3, device=batch.device) + _uniform(random, (-MIXING, MIXING), n, 3, 3)
-    channel = 1 + _uniform(random, (-STAINING, STAINING), n, 3, 1)
+    mixing = torch.eye(3, device=batch.device) + uniform(random, (-MIXING, MIXING), n, 3, 3)
+    channel = 1 + uniform(random, (-STAINING, STAINING), n, 3, 1)
     matrix = mixing * channel * _factor(random, DENSITY, n, 1, 1)
-    pallor = 1 - _middle(batch, random) * _uniform(random, PALLOR, n, 1, 1, 1)
+    pallor = 1 - _middle(batch, random) * uniform(random, PALLOR, n, 1, 1, 1)
     mixed = (matrix @ density).view_as(batch) * pallor * _shade(batch, random)
     changed = torch.exp(-mixed) * inside
     level = changed.sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp(min=1)
@@ -63,12 +63,12 @@ def sharpen(batch: Tensor, random: Generator) -> Tensor:
     sigma = 0.5 + (BLUR - 0.5) * torch.rand(1, generator=random, device=random.device)
     blurred = _blur(torch.cat([batch, weight], 1), sigma)
     low = blurred[:, :3] / blurred[:, 3:].clamp(min=1e-3)  # the black around the cell has no weight
-    return _keep(batch + (batch - low) * _uniform(random, (-1, SHARPEN), len(batch), 1, 1, 1), inside)
+    return _keep(batch + (batch - low) * uniform(random, (-1, SHARPEN), len(batch), 1, 1, 1), inside)
 
 
 def noise(batch: Tensor, random: Generator) -> Tensor:
     """Gaussian, of a strength of its own for each cell."""
-    strength = _uniform(random, (0, NOISE), len(batch), 1, 1, 1)
+    strength = uniform(random, (0, NOISE), len(batch), 1, 1, 1)
     grains = torch.randn(batch.shape, generator=random, device=random.device)
     return _keep(batch + grains * strength, find_inside(batch))
 
@@ -82,16 +82,16 @@ def erode(batch: Tensor, random: Generator) -> Tensor:
 def dilate(batch: Tensor, random: Generator) -> Tensor:
     """A mask that takes some of the background too, by up to LOOSE px."""
     inside = find_inside(batch).float()
-    light = batch.amax((2, 3), keepdim=True) * _uniform(random, LIGHT, len(batch), 1, 1, 1)
+    light = batch.amax((2, 3), keepdim=True) * uniform(random, LIGHT, len(batch), 1, 1, 1)
     return torch.where(inside > 0, batch, light.clamp(max=1) * _grow(inside, _whole(random, LOOSE)))
 
 
 def cut(batch: Tensor, random: Generator) -> Tensor:
     """A straight line beyond which the cell is black, as at the edge of a photograph or between touching cells."""
     n, (height, width) = len(batch), batch.shape[2:]
-    angle = _uniform(random, (0, 2 * math.pi), n, 1, 1, 1)
+    angle = uniform(random, (0, 2 * math.pi), n, 1, 1, 1)
     y, x = _grid(height, width, batch.device)
-    return batch * (x * angle.cos() + y * angle.sin() < _uniform(random, CUT, n, 1, 1, 1))
+    return batch * (x * angle.cos() + y * angle.sin() < uniform(random, CUT, n, 1, 1, 1))
 
 
 def crowd(batch: Tensor, random: Generator) -> Tensor:
@@ -106,15 +106,15 @@ def _middle(batch: Tensor, random: Generator) -> Tensor:
     """(N, 1, H, W): 1 around a point near the middle, falling to 0 at a distance of its own for each cell."""
     n, (height, width) = len(batch), batch.shape[2:]
     y, x = _grid(height, width, batch.device)
-    left, top = _uniform(random, (-0.25, 0.25), 2, n, 1, 1, 1)
-    radius, softness = _uniform(random, (0.25, 0.75), n, 1, 1, 1), _uniform(random, (0.08, 0.3), n, 1, 1, 1)
+    left, top = uniform(random, (-0.25, 0.25), 2, n, 1, 1, 1)
+    radius, softness = uniform(random, (0.25, 0.75), n, 1, 1, 1), uniform(random, (0.08, 0.3), n, 1, 1, 1)
     return torch.sigmoid((radius - torch.hypot(x - left, y - top)) / softness)
 
 
 def _shade(batch: Tensor, random: Generator) -> Tensor:
     """(N, 1, H, W): smooth factors, for folds, overlaps and thickness: their logarithms are normal on a coarse grid."""
     n, side = len(batch), 2 + _whole(random, SHADES)
-    spread = _uniform(random, (0, SHADE), n, 1, 1, 1)
+    spread = uniform(random, (0, SHADE), n, 1, 1, 1)
     coarse = torch.randn(n, 1, side, side, generator=random, device=random.device) * spread
     return torch.exp(interpolate(coarse, batch.shape[2:], mode="bicubic", align_corners=True))
 
@@ -146,7 +146,8 @@ def _whole(random: Generator, most: int) -> int:
     return int(torch.randint(1, most + 1, (1,), generator=random, device=random.device))
 
 
-def _uniform(random: Generator, bounds: Range, *shape: int) -> Tensor:
+def uniform(random: Generator, bounds: Range, *shape: int) -> Tensor:
+    """Random numbers between two bounds."""
     low, high = bounds
     return low + (high - low) * torch.rand(*shape, generator=random, device=random.device)
 
@@ -154,4 +155,4 @@ def _uniform(random: Generator, bounds: Range, *shape: int) -> Tensor:
 def _factor(random: Generator, bounds: Range, *shape: int) -> Tensor:
     """Between bounds, as often below their geometric mean as above."""
     low, high = (math.log(bound) for bound in bounds)
-    return torch.exp(_uniform(random, (low, high), *shape))
+    return torch.exp(uniform(random, (low, high), *shape))
