@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Generator, Tensor, nn, optim
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.swa_utils import AveragedModel, update_bn
 from tqdm import tqdm
 
 from malaria.core.errors import UserError
@@ -19,6 +20,7 @@ from malaria.params import Precision, Train
 
 Metrics = dict[str, float]  # of an epoch, by name
 DIVERGED = 50.0  # mean loss of an epoch; at chance level it is 0.69
+NORMALISING = 20  # batches over which the statistics of batch norm are found for averaged weights
 
 
 class Storage(Protocol):
@@ -37,7 +39,8 @@ def train_epochs(
     """Train the model in place, yielding the metrics of each epoch: lr, and loss and accuracy on train and val.
 
     When exhausted, the model has the weights of the epoch with the lowest loss on val; accuracy would hang on a few
-    borderline cells. With a checkpoint, training resumes after its last epoch, and yields the epochs before from it.
+    borderline cells. Of the steps of `train.average` it is the mean of the weights that is evaluated and kept (Izmailov et
+    al., UAI 2018), which other laboratories' cells mislead less. With a checkpoint, training resumes after its last epoch, and yields the epochs before from it.
     Under torchrun each process trains on its share of a batch.
 
     Raises:
@@ -73,6 +76,8 @@ class Trainer:
             )
         self.model, self.cells, self.params, self.precision = model, cells, params, precision
         self.distributed = model
+        self.averaged = AveragedModel(model)
+        self.first_averaged = round((1 - params.average) * steps)
         self.optimizer = make_optimizer(model, params)
         self.schedule = make_schedule(self.optimizer, params, steps)
         # each process draws its own augmentation; the order of the cells is the first one's, see `shuffle`
@@ -90,10 +95,10 @@ class Trainer:
             self.step(rows)
             bar.update()
         losses = torch.stack(self.losses)
-        metrics |= self.train_metrics() | self.validate()
+        metrics |= self.train_metrics() | self.validate(model := self.average())
         self.check(metrics, losses, epoch)
         if metrics["val/loss"] < min((past["val/loss"] for past in self.history), default=float("inf")):
-            self.best = {name: weights.clone() for name, weights in self.model.state_dict().items()}
+            self.best = {name: weights.clone() for name, weights in model.state_dict().items()}
         self.history.append(metrics)
         return metrics
 
@@ -113,9 +118,7 @@ class Trainer:
 
     def step(self, rows: Tensor) -> None:
         """One step of the optimizer on this process's share of a batch."""
-        rows = parallel.shard(rows)
-        pixels, labels = self.cells.pixels[rows], self.cells.labels[rows]
-        batch, labels = augment(pixels, labels, self.params.augment, self.random)
+        batch, labels = self.draw(rows)
         set_train_mode(self.model, self.frozen)
         with autocast(batch.device, self.precision):
             logits = self.distributed(batch).float()
@@ -125,8 +128,22 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         self.schedule.step()
+        if self.schedule.last_epoch > self.first_averaged:
+            self.averaged.update_parameters(self.model)
         self.losses.append(loss.detach())
         self.hits.append(((logits > 0) == (labels > 0.5)).float().mean())
+
+    def draw(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """This process's share of some cells, augmented, and their labels."""
+        rows = parallel.shard(rows)
+        return augment(self.cells.pixels[rows], self.cells.labels[rows], self.params.augment, self.random)
+
+    def average(self) -> nn.Module:
+        """The model with the mean of the weights of the steps so far, if averaging has begun, else as it is."""
+        if not self.averaged.n_averaged:
+            return self.model
+        update_bn((self.draw(rows)[0] for rows in self.shuffle()[:NORMALISING]), self.averaged)
+        return self.averaged.module
 
     def train_metrics(self) -> dict[str, float]:
         """Mean loss and accuracy over the (augmented) batches since the last call."""
@@ -134,11 +151,11 @@ class Trainer:
         self.losses, self.hits = [], []
         return {key: parallel.mean(value).item() for key, value in means.items()}
 
-    def validate(self) -> dict[str, float]:
+    def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss and accuracy on val, without augmentation or smoothing."""
-        parallel.broadcast(self.model.buffers())  # running statistics of batch norm
+        parallel.broadcast(model.buffers())  # running statistics of batch norm
         rows = self.cells.rows["val"]
-        part = predict_logits(self.model, self.cells.pixels, parallel.shard(rows), self.precision)
+        part = predict_logits(model, self.cells.pixels, parallel.shard(rows), self.precision)
         logits = parallel.gather(part, len(rows))
         labels = self.cells.labels[rows].cpu()
         loss = binary_cross_entropy_with_logits(logits, labels)

@@ -70,13 +70,38 @@ def test_the_same_seed_gives_the_same_weights(precision: Any) -> None:
 def test_the_weights_kept_are_those_of_the_lowest_loss_on_val(monkeypatch: pytest.MonkeyPatch) -> None:
     losses, states = iter([0.5, 0.1, 0.9]), []
 
-    def validate(trainer: Trainer) -> dict[str, float]:
-        states.append({key: value.clone() for key, value in trainer.model.state_dict().items()})
+    def validate(trainer: Trainer, model: torch.nn.Module) -> dict[str, float]:
+        states.append({key: value.clone() for key, value in model.state_dict().items()})
         return {"val/loss": next(losses), "val/accuracy": 0.5}
 
     monkeypatch.setattr(Trainer, "validate", validate)
     kept = fit(train_params(epochs=3), make_cells(32, 8))[0].state_dict()
     assert [all(torch.equal(kept[key], state[key]) for key in kept) for state in states] == [False, True, False]
+
+
+@pytest.mark.parametrize("arch", ["simple_cnn", "small_resnet"])
+def test_the_weights_of_the_last_steps_are_averaged(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    states, step = [], Trainer.step
+
+    def record(trainer: Trainer, rows: torch.Tensor) -> None:
+        step(trainer, rows)
+        states.append([weights.detach().clone() for weights in trainer.model.parameters()])
+
+    monkeypatch.setattr(Trainer, "step", record)
+    model, _ = fit(train_params(arch=arch, epochs=1, batch_size=8, average=0.5), make_cells(64, 16))
+    assert len(states) == 8
+    means = [torch.stack(weights).mean(0) for weights in zip(*states[4:], strict=True)]
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(model.parameters(), means, strict=True))
+
+
+def test_averaged_weights_have_the_statistics_of_their_own_activations() -> None:
+    cells = make_cells(64, 16)
+    model, _ = fit(train_params(epochs=1, batch_size=8, average=0.5, augment="none"), cells)
+    first = next(module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    seen: list[torch.Tensor] = []
+    first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    predict_logits(model, cells.pixels, cells.rows["train"], "fp32")
+    assert torch.allclose(torch.cat(seen).mean((0, 2, 3)), first.running_mean, rtol=0.05, atol=0.02)
 
 
 def test_the_cells_of_test_are_never_touched() -> None:
