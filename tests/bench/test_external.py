@@ -42,7 +42,8 @@ def test_a_single_patient_has_no_interval(tmp_path: Path) -> None:
 
 
 def test_the_ood_score_is_ranked_against_the_error() -> None:
-    sets = pd.DataFrame({"balanced": [0.9, 0.8, 0.7, 0.6], "ood_score": [1.0, 2, 3, 4], "ood_rate": [0.4, 0.3, 0.2, 0.1]})
+    balanced = [0.9, 0.8, 0.7, 0.6]
+    sets = pd.DataFrame({"balanced": balanced, "ood_score": [1.0, 2, 3, 4], "ood_rate": [0.4, 0.3, 0.2, 0.1]})
     row = correlate(sets.assign(model="m")).iloc[0]
     assert row.ood_score == pytest.approx(1)
     assert row.ood_rate == pytest.approx(-1)
