@@ -40,8 +40,10 @@ def train_epochs(
 
     When exhausted, the model has the weights of the epoch with the lowest loss on val; accuracy would hang on a few
     borderline cells. From the steps of `train.average` on it is the mean of the weights that is evaluated and kept
-    (Izmailov et al., UAI 2018): other laboratories' cells mislead it less. With a checkpoint, training resumes after its
-    last epoch, and yields the epochs before from it. Under torchrun each process trains on its share of a batch.
+    (Izmailov et al., UAI 2018): other laboratories' cells mislead it less.
+
+    With a checkpoint, training resumes after its last epoch, and yields the epochs before from it. Under torchrun each
+    process trains on its share of a batch.
 
     Raises:
         UserError: the loss diverges, or a batch cannot be shared by the processes.
