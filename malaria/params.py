@@ -138,7 +138,6 @@ class Train(Section):
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: float = Field(gt=0, le=FLOAT32)
     schedule: Literal["one_cycle", "constant"]
-    average: float = Field(ge=0, le=1)
     weight_decay: float = Field(ge=0, le=FLOAT32)
     label_smoothing: float = Field(ge=0, lt=0.5)
     precision: Literal["auto", "fp32", "bf16"]

@@ -72,7 +72,8 @@ def _take_state(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The state as tensors by name, and as JSON."""
     optimizer = trainer.optimizer.state_dict()
     tensors = {f"model.{name}": tensor for name, tensor in trainer.model.state_dict().items()}
-    tensors |= {f"averaged.{name}": tensor for name, tensor in trainer.averaged.state_dict().items()}
+    averaged = trainer.averaged.state_dict() if trainer.averaged else {}
+    tensors |= {f"averaged.{name}": tensor for name, tensor in averaged.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in trainer.best.items()}
     tensors |= {f"optimizer.{n}.{name}": t for n, state in optimizer["state"].items() for name, t in state.items()}
     tensors |= {f"random.{name}": random.get_state() for name, random in _generators(trainer).items()}
@@ -87,7 +88,8 @@ def _take_state(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _put_state(trainer: Trainer, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
     parts = {name: _part(tensors, name) for name in ("model", "averaged", "best", "optimizer", "random")}
     trainer.model.load_state_dict(parts["model"])
-    trainer.averaged.load_state_dict(parts["averaged"])
+    if parts["averaged"]:
+        trainer.begin_robust().load_state_dict(parts["averaged"])
     trainer.best = parts["best"]
     trainer.history = rest["history"]
     trainer.schedule.load_state_dict(rest["schedule"])

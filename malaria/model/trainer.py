@@ -20,6 +20,8 @@ from malaria.params import Precision, Train
 
 Metrics = dict[str, float]  # of an epoch, by name
 DIVERGED = 50.0  # mean loss of an epoch; at chance level it is 0.69
+ROBUST_LR, WARM_UP = 1 / 3, 60  # of robust epochs: learning rate relative to the peak, and steps until it is reached
+SETTLING = 0.25  # share of the robust steps before weights are averaged
 NORMALISING = 20  # batches over which the statistics of batch norm are found for averaged weights
 
 
@@ -39,8 +41,9 @@ def train_epochs(
     """Train the model in place, yielding the metrics of each epoch: lr, and loss and accuracy on train and val.
 
     When exhausted, the model has the weights of the epoch with the lowest loss on val; accuracy would hang on a few
-    borderline cells. From the steps of `train.average` on it is the mean of the weights that is evaluated and kept
-    (Izmailov et al., UAI 2018): other laboratories' cells mislead it less.
+    borderline cells. Robust epochs follow where `train.robust_epochs` are asked for, and the epoch kept is one of these:
+    with the augmentation "robust", at a constant learning rate. The weights of their steps are averaged, which makes them
+    better at home and elsewhere (Izmailov et al., UAI 2018; Cha et al., NeurIPS 2021).
 
     With a checkpoint, training resumes after its last epoch, and yields the epochs before from it. Under torchrun each
     process trains on its share of a batch.
@@ -49,26 +52,30 @@ def train_epochs(
         UserError: the loss diverges, or a batch cannot be shared by the processes.
     """
     steps = max(1, len(cells.rows["train"]) // params.batch_size)  # an epoch; what is left over waits for the next
-    trainer = Trainer(model, cells, params, precision, steps * params.epochs)
+    trainer = Trainer(model, cells, params, precision, steps)
+    epochs = params.epochs + params.robust_epochs
     if checkpoint and checkpoint.restore(trainer) and parallel.rank() == 0:
-        print(f"resuming after epoch {len(trainer.history)} of {params.epochs}")
+        print(f"resuming after epoch {len(trainer.history)} of {epochs}")
     yield from trainer.history
     hidden = parallel.rank() > 0 or None  # None: hidden where stderr is no terminal
     done = steps * len(trainer.history)
-    with tqdm(desc="training", total=steps * params.epochs, initial=done, unit="batch", disable=hidden) as bar:
-        for epoch in range(len(trainer.history) + 1, params.epochs + 1):
-            metrics = trainer.run_epoch(epoch, steps, bar)
+    with tqdm(desc="training", total=steps * epochs, initial=done, unit="batch", disable=hidden) as bar:
+        for epoch in range(len(trainer.history) + 1, epochs + 1):
+            metrics = trainer.run_epoch(epoch, bar)
             if checkpoint:
                 checkpoint.save(trainer)
             if parallel.rank() == 0:
                 values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-                bar.write(f"epoch {epoch}/{params.epochs}  {values}")
+                bar.write(f"epoch {epoch}/{epochs}  {values}")
             yield metrics
     model.load_state_dict(trainer.best)
 
 
 class Trainer:
-    """The state of a training: model, optimizer, schedule, random numbers and history."""
+    """The state of a training: model, optimizer, schedule, random numbers and history.
+
+    `steps` are those of an epoch.
+    """
 
     def __init__(self, model: nn.Module, cells: Cells, params: Train, precision: Precision, steps: int) -> None:
         if params.batch_size % parallel.world_size():
@@ -77,11 +84,11 @@ class Trainer:
                 "take a multiple"
             )
         self.model, self.cells, self.params, self.precision = model, cells, params, precision
+        self.steps, self.policy = steps, params.augment
         self.distributed = model
-        self.averaged = AveragedModel(model)
-        self.first_averaged = round((1 - params.average) * steps)
+        self.averaged: AveragedModel | None = None
         self.optimizer = make_optimizer(model, params)
-        self.schedule = make_schedule(self.optimizer, params, steps)
+        self.schedule = make_schedule(self.optimizer, params, steps * params.epochs)
         # each process draws its own augmentation; the order of the cells is the first one's, see `shuffle`
         self.random = Generator(cells.pixels.device).manual_seed(params.seed + parallel.rank())
         self.losses: list[Tensor] = []
@@ -89,17 +96,20 @@ class Trainer:
         self.history: list[Metrics] = []
         self.best: dict[str, Tensor] = {}  # weights of the epoch with the lowest loss on val
 
-    def run_epoch(self, epoch: int, steps: int, bar: "tqdm[Any]") -> Metrics:
+    def run_epoch(self, epoch: int, bar: "tqdm[Any]") -> Metrics:
         """Train for an epoch and validate."""
         self.begin_epoch(frozen=epoch <= self.params.freeze)
+        if epoch == self.params.epochs + 1:
+            self.begin_robust()
         metrics = {"lr": float(self.schedule.get_last_lr()[0])}
-        for rows in self.shuffle()[:steps]:
+        for rows in self.shuffle()[: self.steps]:
             self.step(rows)
             bar.update()
         losses = torch.stack(self.losses)
         metrics |= self.train_metrics() | self.validate(model := self.average())
         self.check(metrics, losses, epoch)
-        if metrics["val/loss"] < min((past["val/loss"] for past in self.history), default=float("inf")):
+        rivals = self.history[self.params.epochs :] if self.averaged else self.history
+        if metrics["val/loss"] < min((past["val/loss"] for past in rivals), default=float("inf")):
             self.best = {name: weights.clone() for name, weights in model.state_dict().items()}
         self.history.append(metrics)
         return metrics
@@ -109,6 +119,14 @@ class Trainer:
         self.frozen = frozen
         freeze_body(self.model, frozen)
         self.distributed = parallel.distribute(self.model)
+
+    def begin_robust(self) -> AveragedModel:
+        """Change the augmentation and the learning rate; return what will average the weights."""
+        self.policy = "robust"
+        self.averaged = AveragedModel(self.model)
+        self.optimizer = make_optimizer(self.model, self.params, self.params.lr * ROBUST_LR)
+        self.schedule = optim.lr_scheduler.LinearLR(self.optimizer, 1 / WARM_UP, 1, WARM_UP)
+        return self.averaged
 
     def shuffle(self) -> tuple[Tensor, ...]:
         """The rows of train in batches of a new random order."""
@@ -130,7 +148,7 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         self.schedule.step()
-        if self.schedule.last_epoch > self.first_averaged:
+        if self.averaged and self.schedule.last_epoch > SETTLING * self.steps * self.params.robust_epochs:
             self.averaged.update_parameters(self.model)
         self.losses.append(loss.detach())
         self.hits.append(((logits > 0) == (labels > 0.5)).float().mean())
@@ -138,14 +156,15 @@ class Trainer:
     def draw(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """This process's share of some cells, augmented, and their labels."""
         rows = parallel.shard(rows)
-        return augment(self.cells.pixels[rows], self.cells.labels[rows], self.params.augment, self.random)
+        return augment(self.cells.pixels[rows], self.cells.labels[rows], self.policy, self.random)
 
     def average(self) -> nn.Module:
         """The model with the mean of the weights of the steps so far, if averaging has begun, else as it is."""
-        if not self.averaged.n_averaged:
+        if not (self.averaged and self.averaged.n_averaged):
             return self.model
         update_bn((self.draw(rows)[0] for rows in self.shuffle()[:NORMALISING]), self.averaged)
-        return self.averaged.module
+        averaged: nn.Module = self.averaged.module
+        return averaged
 
     def train_metrics(self) -> dict[str, float]:
         """Mean loss and accuracy over the (augmented) batches since the last call."""
@@ -191,15 +210,16 @@ def set_train_mode(model: nn.Module, frozen: bool) -> None:
     find_head(model)[1].train()
 
 
-def make_optimizer(model: nn.Module, params: Train) -> optim.Optimizer:
-    """The optimizer of `train.optimizer` over all parameters."""
+def make_optimizer(model: nn.Module, params: Train, lr: float | None = None) -> optim.Optimizer:
+    """The optimizer of `train.optimizer` over all parameters, at another peak learning rate than `train.lr`'s if given."""
+    lr = params.lr if lr is None else lr
     match params.optimizer:
         case "adam":
-            return optim.Adam(model.parameters(), params.lr, weight_decay=params.weight_decay, fused=True)
+            return optim.Adam(model.parameters(), lr, weight_decay=params.weight_decay, fused=True)
         case "adamw":
-            return optim.AdamW(model.parameters(), params.lr, weight_decay=params.weight_decay, fused=True)
+            return optim.AdamW(model.parameters(), lr, weight_decay=params.weight_decay, fused=True)
         case "sgd":
-            return optim.SGD(model.parameters(), params.lr, 0.9, weight_decay=params.weight_decay, nesterov=True)
+            return optim.SGD(model.parameters(), lr, 0.9, weight_decay=params.weight_decay, nesterov=True)
 
 
 def make_schedule(optimizer: optim.Optimizer, params: Train, steps: int) -> optim.lr_scheduler.LRScheduler:
