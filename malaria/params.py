@@ -31,7 +31,7 @@ def _a_module_in(folder: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-NOTHING = "inputs/none"  # of download.path and train.init: DVC wants a dependency to exist
+NOTHING = "inputs/none"  # of download.path, train.init and evaluate.doubted: DVC wants a dependency to exist
 
 PathName = Annotated[str, Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -168,6 +168,7 @@ class Evaluate(Section):
     label_error: float = Field(gt=0, lt=0.5)
     abstain: float = Field(ge=0, lt=1)
     ood: float = Field(ge=0, lt=1)
+    doubted: PathName
 
 
 class Params(Section):
