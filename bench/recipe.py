@@ -1,7 +1,7 @@
 """Which changes of train.augment=robust help elsewhere? `uv run python bench/recipe.py MODEL CROPS` writes it down.
 
-Continues the training of MODEL (a folder; docs/RESULTS.md says which) for STEPS steps with the whole recipe, with parts
-of it left out, and with single ones alone, each with SEEDS seeds. Evaluates what comes out on another laboratory's
+Continues the training of MODEL (a folder; docs/RESULTS.md says which) for STEPS steps as robust epochs do, with parts
+of the recipe left out, and with single ones alone, each with SEEDS seeds. Evaluates what comes out on another laboratory's
 labelled CROPS and on drawn photographs of three laboratories, as `bench/external.py` reads them, and on NIH's val.
 """
 
@@ -28,10 +28,9 @@ from malaria.model import hardware, laboratory
 from malaria.model.inference import predict_logits
 from malaria.model.trainer import Trainer
 from malaria.model.weights import read_model
-from malaria.params import Params, load_params
+from malaria.params import load_params
 
 SEEDS, STEPS = 3, 300
-CHANGES = {"lr": 2e-3, "schedule": "constant", "average": 0.7, "augment": "robust"}  # of train
 LABORATORIES = ("as NLM's", "another microscope (BLUE)", "another camera (VIVID)")
 
 Sets = Mapping[str, Cells]
@@ -47,9 +46,9 @@ DENSITY = {"DENSITY": (1.0, 1.0), "MIXING": 0.0, "STAINING": 0.0}
 THICKNESS = {"PALLOR": (0.0, 0.0), "SHADE": 0.0}
 CONTRAST = {"CONTRAST": (1.0, 1.0)}
 STAIN = {"stain": leave}
-VARIANTS: dict[str, dict[str, Any]] = {  # what of malaria.model.laboratory is switched off, and changes of train
+VARIANTS: dict[str, dict[str, Any]] = {  # attributes of malaria.model.laboratory, or of the trainer
     "robust": {},
-    "without averaged weights": {"average": 0.0},
+    "without averaged weights": {"averaged": None},
     "without masks": MASKS,
     "without focus and noise": FOCUS,
     "without densities of the stain": DENSITY,
@@ -60,7 +59,7 @@ VARIANTS: dict[str, dict[str, Any]] = {  # what of malaria.model.laboratory is s
     "densities of the stain alone": THICKNESS | CONTRAST | FOCUS | MASKS,
     "pallor and shade alone": DENSITY | CONTRAST | FOCUS | MASKS,
     "contrast alone": DENSITY | THICKNESS | FOCUS | MASKS,
-    "full": {"augment": "full"},
+    "full": {"policy": "full"},
 }
 
 
@@ -69,26 +68,32 @@ def run(task: tuple[str, int], model: Path, sets: Sets) -> dict[str, object]:
     name, seed = task
     torch.set_num_threads(1)
     hardware.prepare(seed)
-    params = load_params()
     switched = {key: value for key, value in VARIANTS[name].items() if hasattr(laboratory, key)}
-    changes = CHANGES | {key: value for key, value in VARIANTS[name].items() if key not in switched} | {"seed": seed}
-    params = params.model_copy(update={"train": params.train.model_copy(update=changes)})
     with patch.multiple(laboratory, **switched):
-        network, cells = train(model, params)
-    return {"variant": name, "seed": seed} | evaluate(network, sets) | evaluate_val(network, cells)
+        trainer = start(model, seed)
+        for key in VARIANTS[name].keys() - switched.keys():
+            setattr(trainer, key, VARIANTS[name][key])
+        train(trainer)
+        network = trainer.average()
+    return {"variant": name, "seed": seed} | evaluate(network, sets) | evaluate_val(network, trainer.cells)
 
 
-def train(path: Path, params: Params) -> tuple[nn.Module, datasets.Cells]:
-    """The model after STEPS more steps."""
+def start(path: Path, seed: int) -> Trainer:
+    """A trainer that begins with robust epochs."""
+    params, index = load_params(), read_index(Path("data/split.csv"))
     model, _ = read_model(path / "model.safetensors")
-    index = read_index(Path("data/split.csv"))
     cells = datasets.load_cells(Path("data/cells.npy"), index, torch.device("cpu"), params.preprocess.size)
-    trainer = Trainer(model, cells, params.train, "fp32", STEPS)
+    trainer = Trainer(model, cells, params.train.model_copy(update={"seed": seed, "robust_epochs": 1}), "fp32", STEPS)
     trainer.begin_epoch(frozen=False)
-    batches = (rows for _ in range(STEPS) for rows in trainer.shuffle() if len(rows) == params.train.batch_size)
+    trainer.begin_robust()
+    return trainer
+
+
+def train(trainer: Trainer) -> None:
+    size = trainer.params.batch_size
+    batches = (rows for _ in range(STEPS) for rows in trainer.shuffle() if len(rows) == size)
     for rows in islice(batches, STEPS):
         trainer.step(rows)
-    return trainer.average(), cells
 
 
 def evaluate(network: nn.Module, sets: Sets) -> dict[str, float]:

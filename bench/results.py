@@ -34,7 +34,7 @@ class Table:
 
 NOTEBOOK = (
     "train.arch=simple_cnn train.color=keep train.augment=none train.epochs=5 train.batch_size=32 train.optimizer=adam "
-    "train.lr=1e-4 train.schedule=constant train.average=0 train.weight_decay=0 train.label_smoothing=0"
+    "train.lr=1e-4 train.schedule=constant train.robust_epochs=0 train.weight_decay=0 train.label_smoothing=0"
 )
 
 TABLES = {

@@ -36,7 +36,7 @@ from malaria.params import Params, load_params
 
 MOST = 10  # epochs, of which neither should need so many
 # as -S train.epochs=1 ...: one pass, without the changes that pay only in many
-FAST = {"epochs": 1, "augment": "flips", "batch_size": 64, "average": 0.0, "schedule": "one_cycle", "lr": 6e-3}
+FAST = {"epochs": 1, "robust_epochs": 0, "augment": "flips", "batch_size": 64}
 
 Course = Iterator[nn.Module]  # a model, after each step of its training
 

@@ -31,7 +31,7 @@ def _a_module_in(folder: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-NOTHING = "inputs/none"  # of download.path and train.init: DVC wants a dependency to exist
+NOTHING = "inputs/none"  # of download.path, train.init and evaluate.doubted: DVC wants a dependency to exist
 
 PathName = Annotated[str, Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -134,6 +134,7 @@ class Train(Section):
     color: Color
     augment: Augment
     epochs: int = Field(ge=1, le=1000)
+    robust_epochs: int = Field(ge=0, le=1000)
     batch_size: int = Field(ge=2, le=65536)
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: float = Field(gt=0, le=FLOAT32)
@@ -142,6 +143,11 @@ class Train(Section):
     label_smoothing: float = Field(ge=0, lt=0.5)
     precision: Literal["auto", "fp32", "bf16"]
     seed: Seed
+
+    @property
+    def last_augment(self) -> Augment:
+        """The augmentation of the last epochs."""
+        return "robust" if self.robust_epochs else self.augment
 
     @model_validator(mode="after")
     def _freeze_fits(self) -> Self:
@@ -168,6 +174,7 @@ class Evaluate(Section):
     label_error: float = Field(gt=0, lt=0.5)
     abstain: float = Field(ge=0, lt=1)
     ood: float = Field(ge=0, lt=1)
+    doubted: PathName
 
 
 class Params(Section):

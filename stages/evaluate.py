@@ -1,17 +1,17 @@
 """Predict the cells of val and test, and evaluate and explain the predictions: `python -m stages evaluate`.
 
-Reads:    models/model.safetensors, data/cells.npy, data/split.csv
+Reads:    models/model.safetensors, data/cells.npy, data/split.csv; the file that evaluate.doubted names, if any
 Writes:   data/predictions.csv: name,patient,label,split,logit,probability,ood_score, from which all the rest follows;
           models/model.json: the model card, with what was chosen on val (temperature, thresholds) and the cost;
           metrics/metrics.json: the headline metrics of test;
-          plots/: metrics.csv (all metrics with intervals over patients), confusion.csv, coverage.csv, label_errors.csv,
-          operating_points.csv, patients.csv, pr.csv, prevalence.csv, reliability.csv, reliability_uncalibrated.csv and
-          roc.csv;
+          plots/: metrics.csv (all metrics with intervals over patients, and of test also those without the cells that
+          evaluate.doubted lists), confusion.csv, coverage.csv, label_errors.csv, operating_points.csv, patients.csv,
+          pr.csv, prevalence.csv, reliability.csv, reliability_uncalibrated.csv and roc.csv;
           data/examples/: examples.csv (cells that the report shows: kind,name,patient,label,probability), saliency.npy
           (their maps, uint8 (rows, size, size)), augmented.npy (up to eight cells of train and three draws of
-          train.augment of each, uint8 (8, 4, size, size, 3)) and sanity.csv (the share of saliency inside of the
+          the last epochs' augmentation of each, uint8 (8, 4, size, size, 3)) and sanity.csv (the share of saliency inside of the
           cell, for the trained network and randomised ones)
-Params:   evaluate, train.augment; download.path, source and sha256, which say what the model was trained on
+Params:   evaluate, train.augment and robust_epochs; download.path, source and sha256, which say what the model was trained on
 """
 
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch import nn
 
 from malaria.core.artifacts import write_array, write_csv, write_json
 from malaria.data.describe import describe_data
+from malaria.data.doubted import read_doubted
 from malaria.data.index import read_index
 from malaria.evaluation import examples, thresholds
 from malaria.evaluation.grad_cam import find_peak, saliency_maps
@@ -48,6 +49,7 @@ def main(params: Params) -> None:
     network, config = read_model(Path("models/model.safetensors"))
     network = network.to(device := pick_device())
     split = read_index(Path("data/split.csv"))
+    doubted = read_doubted(params.evaluate.doubted, split)
     cells = load_cells(Path("data/cells.npy"), split, device, config.size)
     facts = predict(network, config, split, cells, params)
     facts["trained_on"] = describe_data(params.download, split[split.split == "train"])
@@ -55,8 +57,8 @@ def main(params: Params) -> None:
     predictions = read_index(PREDICTIONS)
     card = choose_on_val(predictions[predictions.split == "val"], facts, params.evaluate)
     write_json(Path("models/model.json"), card.model_dump())
-    evaluate(predictions, card, params.evaluate.label_error)
-    explain(network, config, card, predictions, split, cells, params.train.augment)
+    evaluate(predictions, card, params.evaluate.label_error, doubted)
+    explain(network, config, card, predictions, split, cells, params.train.last_augment)
 
 
 def predict(
@@ -68,7 +70,7 @@ def predict(
     rows = rows_of(held_out, split, cells)
     # in fp32 whatever the precision of the training, so that another processor gives the same metrics
     logits = predict_logits(TTA(network) if tta else network, cells.pixels, rows, precision="fp32")
-    compared = compare_with_training(cells, rows, params.train.augment)
+    compared = compare_with_training(cells, rows, params.train.last_augment)
     predictions, temperature = tabulate_predictions(held_out, logits.numpy(), compared.scores.numpy())
     write_csv(PREDICTIONS, predictions)
     typical = examples.pick_parasitized(predictions, "val")
@@ -98,9 +100,10 @@ def choose_on_val(val: pd.DataFrame, facts: dict[str, Any], params: Evaluate) ->
     )
 
 
-def evaluate(predictions: pd.DataFrame, card: ModelCard, label_error: float) -> None:
+def evaluate(predictions: pd.DataFrame, card: ModelCard, label_error: float, doubted: set[str] | None) -> None:
     """Write metrics.json and the tables of plots/."""
-    metrics = evaluate_splits(predictions, card.threshold, card.margin(card.threshold), card.ood_limit, label_error)
+    limits = card.threshold, card.margin(card.threshold), card.ood_limit, label_error
+    metrics = evaluate_splits(predictions, *limits, doubted)
     tables = tabulate(predictions, card.threshold, card.operating_points, label_error)
     for name, table in (tables | {"metrics": metrics}).items():
         write_csv(Path(f"plots/{name}.csv"), table)

@@ -16,6 +16,7 @@ from malaria.evaluation.metrics import (
 from malaria.evaluation.thresholds import fit_temperature
 
 DIGITS = 5  # of metrics and tables in Git
+WITHOUT_DOUBTED = ["without_doubted", "without_doubted_low", "without_doubted_high"]  # of plots/metrics.csv
 HEADLINE = ("sensitivity", "specificity", "roc_auc", "mcc", "ece")  # of metrics.json, after accuracy and its interval
 
 Values = dict[str, float]  # by metric
@@ -42,16 +43,27 @@ def tabulate_predictions(cells: pd.DataFrame, logits: Array, ood_scores: Array) 
 
 
 def evaluate_splits(
-    predictions: pd.DataFrame, threshold: float, margin: float, ood_limit: float, label_error: float
+    predictions: pd.DataFrame,
+    threshold: float,
+    margin: float,
+    ood_limit: float,
+    label_error: float,
+    doubted: set[str] | None = None,
 ) -> pd.DataFrame:
-    """plots/metrics.csv: all metrics of test and val.
+    """plots/metrics.csv: all metrics of test and val, and of test without the cells that `doubted` names.
 
-    The columns are metric, test, low and high (the 95 % interval over patients) and val; NaN where one is undefined.
+    The columns are metric, test, low and high (the 95 % interval over patients), val, and WITHOUT_DOUBTED: the metric
+    and its interval. NaN where one is undefined, and in the last three where `doubted` is None.
     """
     val, test = (predictions[predictions.split == name] for name in ("val", "test"))
     limits = threshold, margin, ood_limit, label_error
     table = evaluate_with_intervals(test, *limits).rename(columns={"value": "test"})
-    return table.assign(val=list(evaluate_cells(val, *limits).values())).round(DIGITS)
+    table["val"] = list(evaluate_cells(val, *limits).values())
+    table[WITHOUT_DOUBTED] = np.nan
+    if doubted is not None:
+        rest = evaluate_with_intervals(test[~test.name.isin(doubted)], *limits)
+        table[WITHOUT_DOUBTED] = rest[["value", "low", "high"]].to_numpy()
+    return table.round(DIGITS)
 
 
 def evaluate_with_intervals(

@@ -38,6 +38,7 @@ METRICS = {  # in the order of the page
 OVER_PATIENTS = ("macro_sensitivity", "macro_specificity", "healthy_false_positive_rate")
 POINTS = {name: f"{metric} of {100 * goal:g} %" for name, (metric, goal) in GOALS.items()} | {"default": "default"}
 NUMBERS = ("f1", "mcc", "roc_auc", "pr_auc", "brier", "ece")  # the others are shown in percent
+PREFIXES = {"test": "", "without_doubted": "without_doubted_"}  # of the columns low and high of plots/metrics.csv
 COUNTS = ("tp", "fp", "fn", "tn", "label_errors")
 
 
@@ -159,17 +160,18 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def read_metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """plots/metrics.csv as metrics of test, with name_low and name_high, and of val if it has them; counts are
-    integers.
+    """plots/metrics.csv as metrics of test, and of val and without_doubted where it has them.
+
+    Those of test and without_doubted have name_low and name_high too. Counts are integers.
     """
     rows = table.set_index("metric")
-    bounds = {f"{name}_{end}": rows[end][name] for name in rows.index for end in ("low", "high")}
-    metrics = {
-        split: {**rows[split], **{name: int(rows[split][name]) for name in COUNTS}}
-        for split in ("test", "val")
-        if split in rows
-    }
-    return metrics | {"test": metrics["test"] | bounds}
+    there = [column for column in ("test", "val", "without_doubted") if column in rows and rows[column].notna().any()]
+    metrics = {of: {**rows[of], **{name: int(rows[of][name]) for name in COUNTS}} for of in there}
+    for of in metrics.keys() & PREFIXES.keys():
+        metrics[of] |= {
+            f"{name}_{end}": rows[PREFIXES[of] + end][name] for name in rows.index for end in ("low", "high")
+        }
+    return metrics
 
 
 def label_metrics(group: Group) -> dict[str, str]:

@@ -10,6 +10,7 @@ from malaria.core.errors import UserError
 from malaria.evaluation.metrics import compute_metrics
 from malaria.evaluation.predictions import (
     HEADLINE,
+    WITHOUT_DOUBTED,
     evaluate_splits,
     find_label_errors,
     find_mistakes,
@@ -54,10 +55,23 @@ def test_logits_that_are_not_finite_are_refused_by_the_name_of_the_first(broken:
 def test_val_and_test_are_evaluated_apart_and_test_with_intervals() -> None:
     table, _ = tabulate_predictions(CELLS, LOGITS, OOD_SCORES)
     metrics = evaluate(table)
-    assert metrics.columns.tolist() == ["test", "low", "high", "val"]
-    assert metrics.loc["accuracy"].tolist() == [0.5, 0.0, 1.0, 0.5]
+    assert metrics.columns.tolist() == ["test", "low", "high", "val", *WITHOUT_DOUBTED]
+    assert metrics.loc["accuracy"].tolist()[:4] == [0.5, 0.0, 1.0, 0.5]
     assert metrics.test[["tp", "fn", "fp", "tn"]].tolist() == [1, 1, 1, 1]
     assert set(compute_metrics(table, 0.5)) <= set(metrics.index)
+
+
+def test_metrics_without_doubted_cells_are_those_of_test_with_these_dropped_and_stand_beside_the_others() -> None:
+    table = random_predictions().assign(ood_score=lambda cells: cells.logit.abs())
+    doubted = table[table.split == "test"].iloc[::7].name
+    limits = 0.4, 0.2, 3.0, 0.05
+    without = evaluate_splits(table, *limits)
+    assert without[WITHOUT_DOUBTED].isna().all(axis=None)
+    both = evaluate_splits(table, *limits, {*doubted, table.name.iloc[0], "elsewhere.png"})
+    pd.testing.assert_frame_equal(both.drop(columns=WITHOUT_DOUBTED), without.drop(columns=WITHOUT_DOUBTED))
+    rest = evaluate_splits(table[~table.name.isin(doubted)], *limits)
+    assert np.array_equal(both[WITHOUT_DOUBTED], rest[["test", "low", "high"]], equal_nan=True)
+    assert not both.without_doubted.equals(both.test)
 
 
 def test_the_headline_is_accuracy_first_with_its_interval_and_metrics_of_test() -> None:

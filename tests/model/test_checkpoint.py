@@ -14,7 +14,7 @@ from tests.support.models import fit, make_cells, same_weights, train_params
     "changes",
     [
         {},
-        {"optimizer": "adam", "schedule": "constant", "augment": "cutmix", "average": 0.6},
+        {"optimizer": "adam", "schedule": "constant", "augment": "cutmix", "epochs": 1, "robust_epochs": 2},
         {"optimizer": "sgd", "augment": "robust", "arch": "simple_cnn"},
         # has dropout, which draws from torch's own random numbers
         {"arch": "mobilenet_v3_small", "freeze": 1, "weights": "imagenet"},

@@ -104,6 +104,7 @@ def _keys(tree: dict[str, Any]) -> set[str]:
         ([], {"mask: auto ": "mask: none "}, ["preprocess", "train", "report"]),
         ([], {"unsegmented: drop ": "unsegmented: keep "}, ["split", "train", "report"]),
         ([], {"init: inputs/none ": "init: versions.txt "}, ["train", "report"]),
+        ([], {"doubted: inputs/none ": "doubted: versions.txt "}, ["evaluate", "report"]),
         (["malaria/smear/mask.py"], {}, ["download", "preprocess", "report"]),
         (["malaria/sources/own.py"], {}, ["download"]),
     ],
@@ -116,6 +117,7 @@ def _keys(tree: dict[str, Any]) -> set[str]:
         "no mask",
         "crops without a cell kept",
         "another start",
+        "doubted labels",
         "the mask",
         "a source",
     ],
@@ -183,7 +185,7 @@ def test_a_variant_beside_main_fits_a_screen(varied: Repository, tmp_path: Path)
     assert len(changed) <= 16
     assert changed[:3] == ["Experiment", "Created", "accuracy"]
     assert {"train.epochs", *metrics} <= set(changed)
-    assert len(shown(scratch, "")) <= 68
+    assert len(shown(scratch, "")) <= 69
     lines = scratch.run("COLUMNS=160 dvc exp show --only-changed --no-pager 2> /dev/null").splitlines()
     assert max(map(len, lines)) <= 160
     assert {"accuracy", "train.epochs"} <= set(next(line for line in lines if "Experiment" in line).split())

@@ -201,7 +201,7 @@ def test_the_notebook_is_one_line_of_params_that_are_accepted(tmp_path: Path) ->
         optimizer="adam",
         lr=1e-4,
         schedule="constant",
-        average=0,
+        robust_epochs=0,
         weight_decay=0,
         label_smoothing=0,
         precision="auto",

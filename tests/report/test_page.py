@@ -77,6 +77,22 @@ def test_every_metric_is_on_the_page_with_its_interval(page: str, predictions: p
         assert interval(test, name) in row[0]
 
 
+def test_metrics_without_doubted_labels_stand_beside_the_others_where_there_are_any(
+    content: dict[str, Any], predictions: pd.DataFrame, no_charts: None
+) -> None:
+    doubted = predictions.name[predictions.split == "test"].iloc[::4]
+    metrics = read_metrics(evaluate_splits(predictions, 0.5, 0.5, 1.0, 0.05, {*doubted}))
+    text, without = render_text(content, metrics=metrics), render_text(content)
+    assert [page.count('class="headline"') for page in (text, without)] == [2, 1]
+    second = text.split('class="headline"')[2].split("</dl>")[0]
+    assert percent(metrics["without_doubted"]["accuracy"]) in second
+    assert f"{len(doubted)} cells" in text
+    for name, label in METRICS.items():
+        rows = [re.findall(rf'<th scope="row">{re.escape(label)}</th>(.*)', page)[0] for page in (text, without)]
+        assert [row.count("<td>") for row in rows] == [5, 3]
+        assert rows[0].endswith(f"<td>{interval(metrics['without_doubted'], name)}</td></tr>")
+
+
 def test_mistakes_and_suspected_label_errors_are_counted_and_shown(page: str, predictions: pd.DataFrame) -> None:
     for kind, mistakes in find_mistakes(predictions, 0.5).items():
         assert f"<h3>{kind}: {len(mistakes)}</h3>" in page

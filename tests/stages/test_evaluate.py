@@ -1,15 +1,21 @@
 """Predictions are evaluated at every choice and both ends of every range of the params."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from malaria.core.artifacts import write_array, write_csv
+from malaria.core.errors import UserError
 from malaria.evaluation.examples import SHOWN_AUGMENTED, pick_parasitized
-from malaria.params import Evaluate
-from stages.evaluate import choose_on_val, evaluate
-from tests.support.models import config
-from tests.support.param_fields import ends_of
+from malaria.evaluation.predictions import WITHOUT_DOUBTED
+from malaria.params import NOTHING, Evaluate, Params
+from stages.evaluate import choose_on_val, evaluate, main
+from tests.support.models import config, make_model
+from tests.support.param_fields import changed, ends_of
 from tests.support.tables import random_predictions
 
 FACTS = config("small_resnet").model_dump() | {
@@ -31,11 +37,13 @@ def test_every_operating_point_is_evaluated_at_both_ends_of_the_ranges(
 ) -> None:
     predictions = random_predictions(n=100).assign(ood_score=lambda cells: cells.logit.abs())
     label_error, abstain, ood = (ENDS[key][end] for key in ("label_error", "abstain", "ood"))
-    params = Evaluate(threshold=threshold, tta=False, label_error=label_error, abstain=abstain, ood=ood)
+    params = Evaluate(
+        threshold=threshold, tta=False, label_error=label_error, abstain=abstain, ood=ood, doubted=NOTHING
+    )
     card = choose_on_val(predictions[predictions.split == "val"], FACTS, params)
     assert card.error_rates
     assert all(card.error_rates.at(card.threshold))
-    evaluate(predictions, card, label_error)
+    evaluate(predictions, card, label_error, doubted=None)
     metrics = pd.read_csv("plots/metrics.csv").set_index("metric")
     for rate in ("uncertain_rate", "ood_rate"):
         assert metrics.val[rate] == pytest.approx(end, abs=0.02)
@@ -47,3 +55,43 @@ def test_a_few_parasitized_cells_of_train_are_shown_augmented_as_far_as_there_ar
     shown = pick_parasitized(split, "train").head(SHOWN_AUGMENTED)
     assert sorted(shown.name) == ["0.png", "1.png", "2.png"]
     assert len(pick_parasitized(split.assign(label=1), "train").head(SHOWN_AUGMENTED)) == SHOWN_AUGMENTED
+
+
+@pytest.fixture
+def trained(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder in which the stage finds a model of random weights and 48 cells, of two patients in each split."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two threads spin where another test works
+    make_model(Path("models"))
+    write_array(Path("data/cells.npy"), np.random.default_rng(0).integers(0, 256, (48, 32, 32, 3), dtype=np.uint8))
+    rows = [(f"{n}.png", n % 2, f"C{n // 8}", ("train", "val", "test")[n // 16]) for n in range(48)]
+    write_csv(Path("data/split.csv"), pd.DataFrame(rows, columns=["name", "label", "patient", "split"]))
+    yield workspace
+    torch.set_deterministic_debug_mode("default")
+
+
+def run_stage(doubted: str) -> dict[str, bytes]:
+    """What the stage writes, by path."""
+    main(Params.model_validate(changed({"preprocess.size": 32, "evaluate.doubted": doubted})))
+    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+def test_doubted_labels_change_three_columns_of_one_table_and_nothing_else(trained: Path) -> None:
+    (trained / "doubted.csv").write_text("name\n33.png\n40.png\n41.png\n0.png\n")
+    before = run_stage(NOTHING)
+    plain = pd.read_csv("plots/metrics.csv", dtype=str)
+    after = run_stage("doubted.csv")
+    assert [path for path in after if after[path] != before.get(path)] == ["plots/metrics.csv"]
+    table = pd.read_csv("plots/metrics.csv", dtype=str)
+    assert table.columns[-3:].tolist() == WITHOUT_DOUBTED
+    assert table.drop(columns=WITHOUT_DOUBTED).equals(plain.drop(columns=WITHOUT_DOUBTED))
+    assert plain[WITHOUT_DOUBTED].isna().all(axis=None)
+    counts = table.set_index("metric").without_doubted[["tp", "fp", "fn", "tn"]].astype(float)
+    assert counts.sum() == 16 - 3
+
+
+def test_a_list_of_doubted_labels_that_is_of_no_use_stops_the_stage_before_it_writes(trained: Path) -> None:
+    (trained / "doubted.csv").write_text("name\nelsewhere.png\n")
+    for doubted in ("doubted.csv", "nowhere.csv"):
+        with pytest.raises(UserError, match=rf"evaluate\.doubted: {doubted}"):
+            run_stage(doubted)
+    assert not Path("data/predictions.csv").exists()

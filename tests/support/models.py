@@ -48,7 +48,7 @@ def config(arch: str, size: int = 32) -> ModelConfig:
 
 def train_params(**changes: Any) -> Train:
     """The section `train` of params.yaml, set to two epochs of small batches, with changes."""
-    return Train(**(PARAMS.train.model_dump() | {"epochs": 2, "batch_size": 16} | changes))
+    return Train(**(PARAMS.train.model_dump() | {"epochs": 2, "robust_epochs": 0, "batch_size": 16} | changes))
 
 
 def make_cells(train: int, val: int) -> Cells:
