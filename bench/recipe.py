@@ -1,8 +1,9 @@
 """Which changes of train.augment=robust help elsewhere? `uv run python bench/recipe.py MODEL CROPS` writes it down.
 
 Continues the training of MODEL (a folder; docs/RESULTS.md says which) for STEPS steps as robust epochs do, with parts
-of the recipe left out, and with single ones alone, each with SEEDS seeds. Evaluates what comes out on another laboratory's
-labelled CROPS and on drawn photographs of three laboratories, as `bench/external.py` reads them, and on NIH's val.
+of the recipe left out, and with single ones alone, each with SEEDS seeds. Evaluates what comes out on another
+laboratory's labelled CROPS and on drawn photographs of three laboratories, as `bench/external.py` reads them, and on
+NIH's val.
 """
 
 import argparse

@@ -8,10 +8,11 @@ Writes:   data/predictions.csv: name,patient,label,split,logit,probability,ood_s
           evaluate.doubted lists), confusion.csv, coverage.csv, label_errors.csv, operating_points.csv, patients.csv,
           pr.csv, prevalence.csv, reliability.csv, reliability_uncalibrated.csv and roc.csv;
           data/examples/: examples.csv (cells that the report shows: kind,name,patient,label,probability), saliency.npy
-          (their maps, uint8 (rows, size, size)), augmented.npy (up to eight cells of train and three draws of
-          the last epochs' augmentation of each, uint8 (8, 4, size, size, 3)) and sanity.csv (the share of saliency inside of the
-          cell, for the trained network and randomised ones)
-Params:   evaluate, train.augment and robust_epochs; download.path, source and sha256, which say what the model was trained on
+          (their maps, uint8 (rows, size, size)), augmented.npy (up to eight cells of train and three draws of the
+          last epochs' augmentation of each, uint8 (8, 4, size, size, 3)) and sanity.csv (the share of saliency inside
+          of the cell, for the trained network and randomised ones)
+Params:   evaluate, train.augment and robust_epochs; download.path, source and sha256, which say what the model was
+          trained on
 """
 
 from pathlib import Path

@@ -41,9 +41,9 @@ def train_epochs(
     """Train the model in place, yielding the metrics of each epoch: lr, and loss and accuracy on train and val.
 
     When exhausted, the model has the weights of the epoch with the lowest loss on val; accuracy would hang on a few
-    borderline cells. Robust epochs follow where `train.robust_epochs` are asked for, and the epoch kept is one of these:
-    with the augmentation "robust", at a constant learning rate. The weights of their steps are averaged, which makes them
-    better at home and elsewhere (Izmailov et al., UAI 2018; Cha et al., NeurIPS 2021).
+    borderline cells. Where `train.robust_epochs` asks for robust epochs they come last, and one of these is kept. They
+    have the augmentation "robust" and a constant learning rate, and the weights of their steps are averaged (Izmailov
+    et al., UAI 2018), for models that generalise to other domains (Cha et al., NeurIPS 2021).
 
     With a checkpoint, training resumes after its last epoch, and yields the epochs before from it. Under torchrun each
     process trains on its share of a batch.
@@ -211,7 +211,7 @@ def set_train_mode(model: nn.Module, frozen: bool) -> None:
 
 
 def make_optimizer(model: nn.Module, params: Train, lr: float | None = None) -> optim.Optimizer:
-    """The optimizer of `train.optimizer` over all parameters, at another peak learning rate than `train.lr`'s if given."""
+    """The optimizer of `train.optimizer` over all parameters, at `train.lr` or another peak learning rate."""
     lr = params.lr if lr is None else lr
     match params.optimizer:
         case "adam":
