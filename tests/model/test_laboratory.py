@@ -56,8 +56,8 @@ def test_in_whatever_stain_the_parasite_is_the_darkest(batch: Tensor) -> None:
 
 def test_detail_is_removed_or_added(batch: Tensor) -> None:
     changed, inside = laboratory.sharpen(batch, random()), find_inside(batch)
-    spread, before = ((it.mean(1, keepdim=True)[n][inside[n]].std() for n in range(40)) for it in (changed, batch))
-    ratios = [float(a / b) for a, b in zip(spread, before, strict=True)]
+    before, after = (it.mean(1, keepdim=True) for it in (batch, changed))
+    ratios = [float(after[n][inside[n]].std() / before[n][inside[n]].std()) for n in range(len(batch))]
     assert min(ratios) < 0.97
     assert max(ratios) > 1.03
 
