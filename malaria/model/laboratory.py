@@ -11,7 +11,7 @@ from torch.nn.functional import conv2d, interpolate, max_pool2d, pad
 
 from malaria.model.dataset import find_inside
 
-STAINED = 0.8  # share of the cells
+STAINED = 0.6  # share of the cells
 MIXING, STAINING = 0.15, 0.15  # of a channel's density: what comes from another channel, -x .. x; factors 1-x .. 1+x
 DENSITY, CONTRAST = (0.6, 1.9), (0.5, 3.0)  # factors of optical density, and of the distance from the cell's mean
 PALLOR = (-0.5, 0.8)  # how much lighter the middle of a cell is: 1 as light as the background; below 0 it is darker
