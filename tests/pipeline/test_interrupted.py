@@ -47,7 +47,7 @@ def mend(scratch: Repository) -> None:
 @pytest.mark.slow
 def test_training_and_evaluation_resume_after_each_signal(ran: Repository, tmp_path: Path) -> None:
     scratch = ran.copy(tmp_path / "scratch")
-    scratch.set_params({r"epochs: \d+ ": f"epochs: {EPOCHS} "})
+    scratch.set_params({r" epochs: \d+ ": f" epochs: {EPOCHS} "})
     unbroken = scratch.copy(tmp_path / "unbroken")
     unbroken.run("dvc repro evaluate")
     losses = scratch.path / LOSSES

@@ -158,5 +158,5 @@ class Scratch(Repository):
             source, target = ROOT / name, path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-        self.set_params(SMALL | {r"epochs: \d+ ": "epochs: 1 "})
+        self.set_params(SMALL | {r" epochs: \d+ ": " epochs: 1 ", r"robust_epochs: \d+ ": "robust_epochs: 0 "})
         self.run("git init -q -b main . && git add . && git commit -qm begin")
