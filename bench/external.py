@@ -11,8 +11,8 @@ laboratory, on cells that are not NIH's, or are NIH's as another microscope woul
 and always on drawn laboratories, each of which differs from NIH's in one thing or in all, segmented by the pipeline;
 and on a sample of NIH's test cells, as they are and changed as in `bench/robustness.py`, at the middle strength.
 
-Writes docs/results/external.csv, its short form into docs/RESULTS.md, and external-ood: whether the OOD score rises
-where accuracy falls.
+Writes docs/results/external.csv, its short form into docs/RESULTS.md, what the last MODEL does into README.md, and
+external-ood: whether the OOD score rises where accuracy falls.
 """
 
 import argparse
@@ -30,7 +30,7 @@ import pandas as pd
 from PIL import Image
 from scipy.stats import spearmanr
 
-from bench.results import to_markdown, write_down
+from bench.results import FOLDER, publish, read_table, to_markdown, write_down
 from bench.robustness import ARCHIVE, CHANGES, SPLIT, change_cell
 from bench.smear import HEALTHY, WHOLE, overlap, read_photograph
 from malaria import load_model
@@ -52,6 +52,9 @@ from malaria.sources.drawing.labs import BLUE, HOME, VIVID, Lab
 METRICS = ("roc_auc", "sensitivity", "specificity", "ece")
 SAMPLE = 1000  # of NIH's test cells
 PATIENTS, FIELD_CELLS, PARASITEMIA = 8, 70, 0.4  # of a drawn laboratory, one photograph each
+AT_A_GLANCE = ("as they are", "another microscope (BLUE)", "another camera (VIVID)")
+TITLES = {"NIH": "NIH", "NLM": "NIH's, from photographs", "another laboratory": "another", "drawn": "drawn"}  # in order
+README = Path("README.md")
 RESAMPLES = 2000  # of the sets, for the interval of a rank correlation
 
 Labels = npt.NDArray[np.int64]
@@ -234,6 +237,25 @@ def show(of: dict[str, float], name: str, factor: float, digits: str) -> str:
     return value if np.isnan(of[f"{name}_low"]) else f"{value} [{low}, {high}]"
 
 
+def show_at_a_glance(table: pd.DataFrame) -> str:
+    """What the last model does on real cells and on the drawn laboratories that differ in all."""
+    last = table[table.model == table.model.iloc[-1]]
+    kept = last[~last.laboratory.isin(["NIH", "drawn"]) | last["cells are"].isin(AT_A_GLANCE)]
+    kept = kept.sort_values("laboratory", key=lambda names: names.map(list(TITLES).index), kind="stable")
+    rows = [
+        {
+            "laboratory": TITLES[of["laboratory"]],
+            "cells": of["cells are"],
+            "sensitivity %": show(of, "sensitivity", 100, ".0f"),
+            "specificity %": show(of, "specificity", 100, ".0f"),
+            "AUC": f"{of['roc_auc']:.3f}",
+            "out of distribution %": f"{100 * of['ood_rate']:.0f}",
+        }
+        for of in kept.to_dict("records")
+    ]
+    return to_markdown(pd.DataFrame(rows))
+
+
 def correlate(table: pd.DataFrame) -> pd.DataFrame:
     """A row a model: Spearman's correlation, over the sets, of the OOD score and of the OOD share with the error."""
     rows = []
@@ -275,6 +297,8 @@ def main() -> None:
     with start_pool(count_cores()) as pool:
         table = measure_models(options.models, options.held_out, options, pool)
     write_down("external", table, render)
+    glance = show_at_a_glance(read_table(FOLDER / "external.csv"))
+    README.write_text(publish("external", glance, README.read_text("utf-8")), "utf-8")
     write_down("external-ood", correlate(table), show_correlation)
 
 
