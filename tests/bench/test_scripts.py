@@ -7,6 +7,7 @@ from tests.support.scratch import Repository
 SCRIPTS = {  # by module, its constants and arguments
     "adaptation": ("LABELS = (10,); SEEDS = 1; HOME_CELLS = 20", "unpacked"),
     "decoding": ("SAMPLE = 20; TURNS = 1", ""),
+    "doubted": ("SEEDS = EPOCHS = 1", "some.csv"),
     "external": ("SAMPLE = 60; PATIENTS = 1; FIELD_CELLS = 30", "models --crops unpacked"),
     "inference": ("SIZES = (32,)", ""),
     "labels": ("", "some.csv --runs workspace"),
@@ -23,7 +24,17 @@ SCRIPTS = {  # by module, its constants and arguments
     "time_to_accuracy": ("", "--goal 0.1 --seeds 1 --workers 0"),
 }
 
-MARKS = ("adaptation", "external", "external-ood", "label-errors", "labels", "ood", "parasitemia", "smear-coverage")
+MARKS = (
+    "adaptation",
+    "doubted",
+    "external",
+    "external-ood",
+    "label-errors",
+    "labels",
+    "ood",
+    "parasitemia",
+    "smear-coverage",
+)
 
 
 @pytest.mark.exhaustive
@@ -36,5 +47,6 @@ def test_a_script_runs_on_drawn_cells(name: str, scratch: Repository) -> None:
     scratch.run("mkdir -p docs/results && python -m zipfile -e data/cells.zip unpacked")
     scratch.run("awk 'NR % 9 == 1' data/cells.csv > some.csv")
     marks = "".join(f"<!-- {title} -->\n<!-- end -->\n" for title in MARKS)
-    (scratch.path / "docs/RESULTS.md").write_text(marks)
+    for page in ("docs/RESULTS.md", "README.md"):
+        (scratch.path / page).write_text(marks)
     assert len(scratch.run(f"python bench/{name}.py {arguments}").splitlines()) > 1
