@@ -1,8 +1,11 @@
 """The scripts of bench/ run: each on drawn cells, with its constants set so that it is quick."""
 
+import re
+
 import pytest
 
-from tests.support.scratch import Repository
+from bench.results import PAGE
+from tests.support.scratch import ROOT, Repository
 
 SCRIPTS = {  # by module, its constants and arguments
     "adaptation": ("LABELS = (10,); SEEDS = 1; HOME_CELLS = 20", "unpacked"),
@@ -24,17 +27,7 @@ SCRIPTS = {  # by module, its constants and arguments
     "time_to_accuracy": ("", "--goal 0.1 --seeds 1 --workers 0"),
 }
 
-MARKS = (
-    "adaptation",
-    "doubted",
-    "external",
-    "external-ood",
-    "label-errors",
-    "labels",
-    "ood",
-    "parasitemia",
-    "smear-coverage",
-)
+MARKS = re.findall(r"<!-- (?!end)(.+) -->", (ROOT / PAGE).read_text("utf-8"))
 
 
 @pytest.mark.exhaustive
