@@ -151,7 +151,7 @@ DRAWN = {"download.source": "synthetic"}
     [
         ({"split.fold": 5}, ["split.fold=5", "split.folds=5"]),
         ({"train.freeze": 1}, ["train.freeze", "train.init"]),
-        ({"train.weights": "imagenet", "train.freeze": 16}, ["train.freeze=16", "train.epochs=16"]),
+        ({"train.weights": "imagenet", "train.freeze": 24}, ["train.freeze=24", "train.epochs=24"]),
         ({"train.weights": "imagenet", "train.init": "a.pth"}, ["train.weights=imagenet", "train.init=a.pth"]),
         ({"download.source": "own"}, ["download.source=own", "download.path"]),
         ({"download.classes": ["a", "a"]}, ["download.classes"]),
@@ -279,7 +279,7 @@ ODD = {  # what YAML itself, or Python, fails on
 @pytest.mark.parametrize("name", ODD)
 def test_odd_yaml_is_refused_in_a_short_message(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_bytes(TEXT.replace(b" epochs: 16 ", b" epochs: " + ODD[name] + b" "))
+    Path("params.yaml").write_bytes(TEXT.replace(b" epochs: 24 ", b" epochs: " + ODD[name] + b" "))
     with pytest.raises(ParamsError, match=r"^params\.yaml: ") as refused:
         load_params()
     assert len(str(refused.value)) < 1500
