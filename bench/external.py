@@ -128,12 +128,12 @@ def read_nlm(photo: str, crops: pd.DataFrame, folder: Path, how: Preprocess) -> 
     image, patient = read_photograph(folder / photo), str(crops.patient.iloc[0])
     found = counted(find_cells(image))
     labels = np.full(len(found.cells), 0 if patient in HEALTHY else -1)
-    with open_archive(ARCHIVE) as archive:
-        for crop in crops.itertuples():
-            mask = np.asarray(to_rgb(read_image(archive.read(crop.name)))).max(-1) >= BLACK
-            overlaps = np.array([overlap(cell, mask, crop.x, crop.y) for cell in found.cells])
-            if overlaps.max() >= WHOLE:
-                labels[overlaps.argmax()] = crop.label
+    archive = open_archive(ARCHIVE)
+    for crop in crops.itertuples():
+        mask = np.asarray(to_rgb(read_image(archive.read(crop.name)))).max(-1) >= BLACK
+        overlaps = np.array([overlap(cell, mask, crop.x, crop.y) for cell in found.cells])
+        if overlaps.max() >= WHOLE:
+            labels[overlaps.argmax()] = crop.label
     return labelled(cut_squares(image, found, how), labels, patient)
 
 

@@ -39,19 +39,19 @@ def compare_masks(photo: str, crops: pd.DataFrame, folder: Path, how: Preprocess
     found, green = find_cells(image), np.asarray(image)[..., 1]
     dark = np.percentile(np.concatenate([crop_of(green, cell)[cell.mask] for cell in found.cells]), DARK)
     rows: list[dict[str, object]] = []
-    with open_archive(ARCHIVE) as archive:
-        for crop in crops.itertuples():
-            picture = to_rgb(read_image(archive.read(crop.name)))
-            mask = np.asarray(picture).max(-1) >= BLACK
-            overlaps = [overlap(cell, mask, crop.x, crop.y) for cell in found.cells]
-            cell = found.cells[int(np.argmax(overlaps))]
-            if max(overlaps) < WHOLE:
-                continue
-            only_crop, only_photograph = stain_of_one(green < dark, cell, mask, (crop.x, crop.y))
-            squares = (to_square(it, how.size, how.fit) for it in (picture, cut_out(image, cell)))
-            facts = {"photo": photo, "label": crop.label, "iou": max(overlaps)}
-            stain = {"only_crop": only_crop, "only_photograph": only_photograph}
-            rows.append(facts | stain | dict(zip(("crop", "photograph"), squares, strict=True)))
+    archive = open_archive(ARCHIVE)
+    for crop in crops.itertuples():
+        picture = to_rgb(read_image(archive.read(crop.name)))
+        mask = np.asarray(picture).max(-1) >= BLACK
+        overlaps = [overlap(cell, mask, crop.x, crop.y) for cell in found.cells]
+        cell = found.cells[int(np.argmax(overlaps))]
+        if max(overlaps) < WHOLE:
+            continue
+        only_crop, only_photograph = stain_of_one(green < dark, cell, mask, (crop.x, crop.y))
+        squares = (to_square(it, how.size, how.fit) for it in (picture, cut_out(image, cell)))
+        facts = {"photo": photo, "label": crop.label, "iou": max(overlaps)}
+        stain = {"only_crop": only_crop, "only_photograph": only_photograph}
+        rows.append(facts | stain | dict(zip(("crop", "photograph"), squares, strict=True)))
     return rows
 
 
