@@ -52,7 +52,7 @@ def main(params: Params) -> None:
     split = read_index(Path("data/split.csv"))
     doubted = read_doubted(params.evaluate.doubted, split)
     cells = load_cells(Path("data/cells.npy"), split, device, config.size)
-    facts = predict(network, config, split, cells, params)
+    facts = predict(network, config, split, cells, params.evaluate.tta)
     facts["trained_on"] = describe_data(params.download, split[split.split == "train"])
     # read back: what is evaluated is what is written, to the last digit
     predictions = read_index(PREDICTIONS)
@@ -62,25 +62,21 @@ def main(params: Params) -> None:
     explain(network, config, card, predictions, split, cells, params.train.last_augment)
 
 
-def predict(
-    network: nn.Module, config: ModelConfig, split: pd.DataFrame, cells: Cells, params: Params
-) -> dict[str, Any]:
+def predict(network: nn.Module, config: ModelConfig, split: pd.DataFrame, cells: Cells, tta: bool) -> dict[str, Any]:
     """Write predictions.csv; return the entries of the model card that follow from the network and its training."""
-    tta = params.evaluate.tta
     held_out = split[split.split.isin(["val", "test"])]
     rows = rows_of(held_out, split, cells)
     # in fp32 whatever the precision of the training, so that another processor gives the same metrics
     logits = predict_logits(TTA(network) if tta else network, cells.pixels, rows, precision="fp32")
-    compared = compare_with_training(cells, rows, params.train.last_augment)
-    predictions, temperature = tabulate_predictions(held_out, logits.numpy(), compared.scores.numpy())
+    quantiles, ood_scores = compare_with_training(cells, rows)
+    predictions, temperature = tabulate_predictions(held_out, logits.numpy(), ood_scores.numpy())
     write_csv(PREDICTIONS, predictions)
     typical = examples.pick_parasitized(predictions, "val")
     peak = find_peak(network, to_floats(cells.pixels[rows_of(typical, split, cells)]))
     return config.model_dump() | {
         "tta": tta,
         "temperature": round(temperature, 6),
-        "reference_quantiles": compared.quantiles,
-        "ood_limit": thresholds.ood_limit(compared.augmented_val.numpy(), params.evaluate.ood),
+        "reference_quantiles": quantiles,
         "saliency_peak": float(f"{peak:.6g}"),
         "parameters": count_parameters(network),
         "macs": count_macs(network, config.size),
@@ -88,7 +84,7 @@ def predict(
 
 
 def choose_on_val(val: pd.DataFrame, facts: dict[str, Any], params: Evaluate) -> ModelCard:
-    """The model card: threshold and margin are chosen on val."""
+    """The model card: threshold, margin and OOD limit are chosen on val."""
     points = thresholds.choose_thresholds(val)
     return ModelCard(
         **facts,
@@ -97,6 +93,7 @@ def choose_on_val(val: pd.DataFrame, facts: dict[str, Any], params: Evaluate) ->
         operating_points=points,
         abstain=params.abstain,
         val_logit_quantiles=thresholds.logit_quantiles(val),
+        ood_limit=thresholds.ood_limit(val.ood_score.to_numpy(), params.ood),
         error_rates=thresholds.fit_error_rates(val),
     )
 

@@ -16,7 +16,7 @@ LARGE = 512  # px a side, kept of a picture until its saliency map is laid over 
 
 @dataclass(frozen=True)
 class Cell:
-    """A predicted image: probability, scores of the OOD statistics (9,), and two pictures as data URIs."""
+    """A predicted image: probability, scores of the OOD statistics (8,), and two pictures as data URIs."""
 
     name: str
     probability: float

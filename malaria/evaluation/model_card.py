@@ -1,12 +1,12 @@
 """models/model.json: what it takes to use the weights, for people and for programs without torch."""
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from torch import nn
 
 from malaria.data.index import Group
 from malaria.evaluation.calibration import ErrorRates, uncertainty_margin
-from malaria.evaluation.ood import ReferenceQuantiles
+from malaria.evaluation.ood import STATISTICS, ReferenceQuantiles
 from malaria.model.weights import ModelConfig
 
 
@@ -52,6 +52,13 @@ class ModelCard(ModelConfig):
     macs: int  # multiply-accumulate operations of one forward pass of a cell
     error_rates: ErrorRates | None = None  # fitted on val; None in cards of earlier versions
     adaptation: Adaptation | None = None
+
+    @field_validator("reference_quantiles")
+    @classmethod
+    def _of_these_statistics(cls, quantiles: ReferenceQuantiles) -> ReferenceQuantiles:
+        if quantiles.keys() != STATISTICS.keys():
+            raise ValueError("those of another version")
+        return quantiles
 
     def margin(self, threshold: float) -> float:
         """The distance from the logit of a threshold within which a prediction is uncertain."""

@@ -23,7 +23,7 @@ AnyImage = str | Path | bytes | Image.Image | Pixels  # a file, its bytes, a pic
 class Classifier:
     """A model card, and functions of (N, size, size, 3) uint8 cells.
 
-    `score` returns probabilities (N,) and the scores of the OOD statistics (N, 9); `explain`, where the model can,
+    `score` returns probabilities (N,) and the scores of the OOD statistics (N, 8); `explain`, where the model can,
     saliency maps (N, size, size) uint8.
     """
 

@@ -21,7 +21,7 @@ QUANTISED = ["Conv", "Relu", "Add"]  # in 8 bits; the last layer, and the OOD st
 
 
 def export_onnx(scorer: Scorer, card: ModelCard, path: Path) -> None:
-    """Write it: `cells` (N, size, size, 3) uint8 in, `probability` (N,) and `scores` (N, 9) float32 out.
+    """Write it: `cells` (N, size, size, 3) uint8 in, `probability` (N,) and `scores` (N, 8) float32 out.
 
     Its metadata holds the model card as JSON under `card`.
     """

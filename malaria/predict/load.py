@@ -33,7 +33,7 @@ HOW_TO_GET_ONE = (
 
 
 class Scorer(nn.Module):
-    """(N, size, size, 3) uint8 cells to calibrated probabilities (N,) and scores of the OOD statistics (N, 9)."""
+    """(N, size, size, 3) uint8 cells to calibrated probabilities (N,) and scores of the OOD statistics (N, 8)."""
 
     def __init__(self, network: nn.Module, card: ModelCard) -> None:
         super().__init__()

@@ -54,11 +54,11 @@ def test_a_measure_out_of_range_is_named_with_its_value(changes: dict[str, objec
 
 
 def test_cells_out_of_distribution_are_a_problem_if_they_are_many() -> None:
-    assert check_quality(many(100, ood=["redness"] * 20 + [""] * 80)) == []
-    (problem,) = check_quality(many(100, ood=["redness"] * 60 + ["area"] * 20 + [""] * 20))
+    assert check_quality(many(100, ood=["red_to_green"] * 20 + [""] * 80)) == []
+    (problem,) = check_quality(many(100, ood=["red_to_green"] * 60 + ["area"] * 20 + [""] * 20))
     assert problem.name == "Out of distribution"
     assert "80%" in problem.text
-    assert "redness" in problem.text
+    assert "red_to_green" in problem.text
 
 
 def test_cells_at_the_border_are_not_counted() -> None:
