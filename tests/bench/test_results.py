@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from bench import ood, robustness
+from bench import external, labels, masks, ood, robustness
 from bench.results import FOLDER, PAGE, TABLES, publish, read_table, remember_minutes, render
 from malaria.params import load_params
 from tests.support.scratch import ROOT, Repository
@@ -16,7 +16,15 @@ from tests.support.scratch import ROOT, Repository
 RESULTS = (ROOT / PAGE).read_text("utf-8")
 
 
-RENDERS = dict.fromkeys(TABLES, render) | {"ood": ood.render, "robustness": robustness.render}
+RENDERS = dict.fromkeys(TABLES, render) | {
+    "external": external.render,
+    "external-ood": external.show_correlation,
+    "label-errors": labels.render_label_errors,
+    "labels": labels.render_labels,
+    "masks": masks.render,
+    "ood": ood.render,
+    "robustness": robustness.render,
+}
 
 
 @pytest.mark.parametrize("title", RENDERS)
