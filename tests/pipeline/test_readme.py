@@ -230,7 +230,7 @@ def test_the_leak_is_that_of_the_last_measurement() -> None:
 
 
 def test_the_verdict_on_folds_is_that_of_the_last_measurement() -> None:
-    flips = measured("folds").loc["flips"]
+    flips = measured("previous-folds").loc["flips"]
     change, low, high = (f"{100 * flips[name]:+.2f}" for name in ("difference", "difference_low", "difference_high"))
     said = f"{flips.verdict}, {change} points of accuracy with an interval of {low} to {high}"
     assert said in " ".join(EXPERIMENTS.split())

@@ -91,7 +91,7 @@ def test_warnings_follow_the_threshold_and_the_ood_limit(drawn: Cells, pixels: t
     assert {*table.ood} > {""}
     assert {*table.ood} <= {*STATISTICS, ""}
     white = np.full((1, 32, 32, 3), 255, np.uint8)
-    assert model.predict_cells(white).ood.item() in ("edges", "corners", "area", "brightness")
+    assert model.predict_cells(white).ood.item() in ("edges", "corners", "area", "contrast")
 
 
 def test_an_image_in_which_no_cell_is_found_is_refused_by_its_place(drawn: Cells, classifier: Classifier) -> None:

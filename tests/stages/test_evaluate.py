@@ -11,6 +11,7 @@ import torch
 from malaria.core.artifacts import write_array, write_csv
 from malaria.core.errors import UserError
 from malaria.evaluation.examples import SHOWN_AUGMENTED, pick_parasitized
+from malaria.evaluation.ood import STATISTICS
 from malaria.evaluation.predictions import WITHOUT_DOUBTED
 from malaria.params import NOTHING, Evaluate, Params
 from stages.evaluate import choose_on_val, evaluate, main
@@ -22,7 +23,7 @@ FACTS = config("small_resnet").model_dump() | {
     "trained_on": "cells",
     "tta": False,
     "temperature": 1.0,
-    "reference_quantiles": {},
+    "reference_quantiles": dict.fromkeys(STATISTICS, (-9.0, 0.0, 9.0)),
     "saliency_peak": 1.0,
     "parameters": 1,
     "macs": 1,
