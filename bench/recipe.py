@@ -9,6 +9,7 @@ NIH's val.
 import argparse
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice, product
 from pathlib import Path
@@ -69,11 +70,13 @@ def run(task: tuple[str, int], model: Path, sets: Sets) -> dict[str, object]:
     name, seed = task
     torch.set_num_threads(1)
     hardware.prepare(seed)
-    switched = {key: value for key, value in VARIANTS[name].items() if hasattr(laboratory, key)}
-    with patch.multiple(laboratory, **switched):
+    with ExitStack() as switched:
         trainer = start(model, seed)
-        for key in VARIANTS[name].keys() - switched.keys():
-            setattr(trainer, key, VARIANTS[name][key])
+        for key, value in VARIANTS[name].items():
+            if hasattr(laboratory, key):
+                switched.enter_context(patch.object(laboratory, key, value))
+            else:
+                setattr(trainer, key, value)
         train(trainer)
         network = trainer.average()
     return {"variant": name, "seed": seed} | evaluate(network, sets) | evaluate_val(network, trainer.cells)

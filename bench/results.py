@@ -42,7 +42,7 @@ NOTEBOOK = (
 )
 
 TABLES = {
-    "folds": Table({"default": ""}, folds=(0,), base=""),
+    "folds": Table({"default": "", "tta": "evaluate.tta=true"}, folds=(0, 1, 2, 3, 4), base=""),
     "previous-folds": Table({"default": "", "flips": "train.augment=flips"}, folds=(0, 1, 2, 3, 4)),
     "splits": Table({"by-patient": "", "by-cell": "split.by=cell"}, folds=(0, 1, 2, 3, 4)),
     "notebook": Table({"default": "", "notebook": NOTEBOOK}),
