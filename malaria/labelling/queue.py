@@ -53,7 +53,7 @@ def choose_next(
     rows = np.array([row[name] for name in rest[:MOST]], int)  # a random sample, if there are more
     found = choose_actively(certainty(probability[rows], threshold), features[rows], n // 2, seed)
     active = [names[number] for number in rows[found]]
-    return Choice(list(_alternate(active, random)), _reached(order, labelled))
+    return Choice(list(_alternate(active, random)), reached_at_random(names, labelled, seed))
 
 
 def choose_actively(certain: Array, features: Array, n: int, seed: int) -> npt.NDArray[np.int64]:
@@ -77,14 +77,16 @@ def random_order(names: Sequence[str], seed: int) -> list[str]:
     return sorted(names, key=lambda name: hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest())
 
 
-def _reached(order: list[str], labelled: Mapping[str, str]) -> list[str]:
-    """The cells that were labelled for another reason, and that the random draw has come to.
+def reached_at_random(names: Sequence[str], labelled: Mapping[str, str], seed: int) -> list[str]:
+    """The cells labelled for another reason that the random draw has come to, and that now count as random.
 
-    The random sample is the beginning of the random order. A cell in it that was labelled already, mostly for being
-    uncertain, is not drawn again, but belongs to it: without such cells the sample would have too few uncertain ones,
-    and the accuracy on it would be too high.
+    `choose_next` returns them too; after each label, they keep the accuracy so far up to date. The arguments are its.
     """
-    return [name for name in takewhile(labelled.__contains__, order) if labelled[name] != "random"]
+    # The random sample is the beginning of the random order. A cell there that was labelled already, mostly for being
+    # uncertain, is not drawn again, but belongs to the sample: without such cells it would have too few uncertain ones,
+    # and the accuracy on it would be too high.
+    begun = takewhile(labelled.__contains__, random_order(names, seed))
+    return [name for name in begun if labelled[name] != "random"]
 
 
 def _alternate(active: list[str], random: list[str]) -> Iterator[tuple[str, Chosen]]:
