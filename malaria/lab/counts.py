@@ -1,7 +1,8 @@
 """Parasitized cells and parasitemia by photograph and by patient, from calls and a reader's labels."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from malaria.slide.groups import COUNTED, Rates
 from malaria.slide.parasitemia import Parasitemia, estimate_parasitemia
 
 ASIDE = "not counted"
+SUMMED = ("photographs", "cells", "parasitized", "labelled", "uncertain", "ood")  # of a patient's photographs
 
 
 @dataclass(frozen=True)
@@ -47,25 +49,35 @@ def name_styles(cells: pd.DataFrame) -> list[str]:
     return cells.decision.str.lower().where(~unsure, "uncertain").tolist()
 
 
-def count(name: str, photographs: Iterable[pd.DataFrame], rates: Rates, crops: bool = False) -> Count:
-    """Count the cells of some photographs, as of `decide`."""
-    parts = [part[part.decision != ASIDE] for part in photographs]
-    called = np.array([int((part.decision == CLASSES[1]).sum()) for part in parts])
-    cells = np.array([len(part) for part in parts])
-    labelled = sum(int((part.label != "").sum()) for part in parts)
-    share = labelled / cells.sum() if cells.sum() else 0.0
-    sensitivity, specificity = (beta and allow_for_labels(beta, share) for beta in rates)
-    unlabelled = [part[part.label == ""] for part in parts]
+def count(name: str, cells: pd.DataFrame, rates: Rates, crops: bool = False) -> Count:
+    """Count the cells of a photograph, or of crops, as of `decide`."""
+    cells = cells[cells.decision != ASIDE]
+    called, labelled = int((cells.decision == CLASSES[1]).sum()), cells.label != ""
+    unlabelled = cells[~labelled]
     return Count(
         name,
-        len(parts),
-        int(cells.sum()),
-        int(called.sum()),
-        labelled,
-        sum(int(part.uncertain.sum()) for part in unlabelled),
-        sum(int((part.ood != "").sum()) for part in unlabelled),
-        None if crops else estimate_parasitemia(called, cells, sensitivity, specificity),
+        1,
+        len(cells),
+        called,
+        int(labelled.sum()),
+        int(unlabelled.uncertain.sum()),
+        int((unlabelled.ood != "").sum()),
+        None if crops else _estimate((called,), (len(cells),), int(labelled.sum()), rates),
     )
+
+
+def combine(name: str, counts: Sequence[Count], rates: Rates) -> Count:
+    """The count of a patient, from those of the photographs."""
+    total = {it: sum(getattr(count, it) for count in counts) for it in SUMMED}
+    called, cells = (tuple(getattr(count, it) for count in counts) for it in ("parasitized", "cells"))
+    return Count(name, parasitemia=_estimate(called, cells, total["labelled"], rates), **total)
+
+
+@lru_cache(maxsize=4096)  # each takes some tens of milliseconds, and most photographs are as they were
+def _estimate(called: tuple[int, ...], cells: tuple[int, ...], labelled: int, rates: Rates) -> Parasitemia:
+    share = labelled / sum(cells) if sum(cells) else 0.0
+    sensitivity, specificity = (beta and allow_for_labels(beta, share) for beta in rates)
+    return estimate_parasitemia(np.array(called), np.array(cells), sensitivity, specificity)
 
 
 def allow_for_labels(rate: Beta, share: float) -> Beta:

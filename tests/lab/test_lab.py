@@ -8,7 +8,8 @@ import pytest
 
 from malaria.core.errors import UserError
 from malaria.data.index import CLASSES
-from malaria.lab.lab import Lab, clean_name
+from malaria.lab.lab import Lab
+from malaria.lab.photographs import clean_name
 from malaria.lab.sheets import read_pixels
 from malaria.predict.load import load_model
 from malaria.slide.parasitemia import Parasitemia
