@@ -218,6 +218,7 @@ def test_from_a_photograph_to_an_adapted_model(
         assert visit.problems == []
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_labelling_loses_nothing(
     browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_kill_in_the_middle_of_labelling_loses_nothing(
         assert read_labels(tmp_path).label.tolist() == [*labels.label, "unsure"]
 
 
+@pytest.mark.slow
 def test_two_tabs_two_readers_and_what_they_disagree_on(
     browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:
@@ -294,6 +296,7 @@ def address(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         yield address
 
 
+@pytest.mark.slow
 def test_patients_come_from_a_csv_file(browser: Browser, address: str, photographs: list[File]) -> None:
     table = "\ufeffphoto;patient\r\nIMG_1.jpg;Müller\r\nIMG_2.png;P2\r\n".encode()
     with visiting(browser, address) as visit:
@@ -385,6 +388,7 @@ def test_other_sites_reach_neither_the_page_nor_its_websocket(address: str) -> N
     assert "Access-Control-Allow-Origin" not in requests.get(address).headers
 
 
+@pytest.mark.slow
 def test_on_a_network_the_page_needs_its_token_and_ends_with_ctrl_c(
     browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:
@@ -405,6 +409,7 @@ def test_on_a_network_the_page_needs_its_token_and_ends_with_ctrl_c(
     assert output.strip() == ""
 
 
+@pytest.mark.slow
 def test_suspected_label_errors_are_read_again_blind(
     browser: Browser, model: Path, drawn: list[tuple[str, bytes]], archive: Path, tmp_path: Path
 ) -> None:
