@@ -20,7 +20,6 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from sklearn.cluster import KMeans
 from torch import nn
 
 from bench.results import to_markdown, write_down
@@ -28,6 +27,7 @@ from malaria.core.artifacts import write_bytes
 from malaria.data.decode import Pixels
 from malaria.data.index import CLASSES, read_index
 from malaria.evaluation.metrics import Array, ranking_metrics
+from malaria.labelling.queue import choose_actively
 from malaria.model.dataset import CellFile
 from malaria.model.hardware import prepare
 from malaria.model.inference import TTA, predict_logits
@@ -72,18 +72,15 @@ def measure(network: nn.Module, cells: Labelled) -> dict[str, float]:
     }
 
 
-def choose_actively(base: Base, pool: Labelled, n: int, seed: int) -> Rows:
-    """The least certain cell of each of n clusters of the features before the last layer."""
+def choose_cells(base: Base, pool: Labelled, n: int, seed: int) -> Rows:
+    """The cells that `malaria.labelling` would choose, by the features before the last layer."""
     *body, head, _ = base.network[2]
     with torch.inference_mode():
         balanced = nn.Sequential(base.network[0], base.network[1], *body).eval()
         batch = torch.from_numpy(pool.pixels).permute(0, 3, 1, 2).float() / 255
         features = torch.cat([balanced(part) for part in batch.split(128)])
         certain = head(features).flatten().abs().numpy()
-    clusters = KMeans(n, n_init=1, random_state=seed).fit_predict(features.numpy())
-    order = np.argsort(certain)
-    _, firsts = np.unique(clusters[order], return_index=True)
-    return order[firsts]
+    return choose_actively(certain, features.numpy(), n, seed)
 
 
 def fine_tuned(base: Base, cells: Labelled, replay: Replay | None, seed: int) -> tuple[nn.Module, float]:
@@ -102,7 +99,7 @@ def run_seed(base: Base, cells: Labelled, home: Labelled, replay: Replay, seed: 
     rows = [row_of("zero-shot", 0, seed, base.network, test, home)]
     for n in LABELS:
         for way in ("random", "active"):
-            chosen = np.arange(n) if way == "random" else choose_actively(base, pool, n, seed)
+            chosen = np.arange(n) if way == "random" else choose_cells(base, pool, n, seed)
             if n > len(pool.labels) or len(set(pool.labels[chosen])) < 2:
                 continue
             network, seconds = fine_tuned(base, pool.take(chosen), replay, seed)

@@ -1,7 +1,7 @@
-"""Pictures for the README: `uv run python docs/screenshots.py [report/index.html]`.
+"""Pictures for README and docs/APP.md: `uv run python docs/screenshots.py [report/index.html]`.
 
-Draws the photograph of `malaria predict --example`, and takes screenshots of the report and of the page on that slide,
-by `models`. Writes docs/images/*.png, desktop size, light theme. Needs chromium on the PATH
+Draws the photograph of `malaria predict --example`, and takes screenshots of the report, of the page on that slide, by
+`models`, and of `malaria app`. Writes docs/images/*.png, desktop size, light theme. Needs chromium on the PATH
 (`apt-get install chromium`).
 """
 
@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
+from bench.app import serve
 from malaria.cli.__main__ import main as run
 from malaria.cli.predict import EXAMPLE
 from malaria.sources.drawing.fields import draw_field
@@ -26,6 +27,7 @@ SHOTS = {  # by name: the page, its section at the top of the picture ("main" is
     "slide": ("slide", "main", 1180),
 }
 WIDTH = 1200  # px
+SETTLES = 1500  # ms
 
 
 def main() -> None:
@@ -45,7 +47,30 @@ def main() -> None:
             page.goto(pages[shown].resolve().as_uri())
             page.locator(f"#{section}").evaluate("element => element.scrollIntoView()")
             page.screenshot(path=IMAGES / f"{name}.png")
+        with serve(str(Path(folder) / "lab")) as address:
+            shoot_app(browser, address)
         browser.close()
+
+
+def shoot_app(browser: Browser, address: str) -> None:
+    """The page with the drawn photograph; a cell to be labelled; and what a phone shows."""
+    page = browser.new_page(viewport={"width": WIDTH, "height": 1250})
+    page.goto(address)
+    page.get_by_text("Try the drawn example").click()
+    page.get_by_text("1 photograph read").wait_for()
+    page.locator("path.cell").nth(30).wait_for()
+    page.wait_for_timeout(SETTLES)
+    page.screenshot(path=IMAGES / "app.png")
+    for key in "luuuu":
+        page.keyboard.press(key)
+        page.wait_for_timeout(SETTLES)
+    page.locator(".bench").screenshot(path=IMAGES / "app-label.png")
+    phone = browser.new_page(viewport={"width": 390, "height": 844}, device_scale_factor=2)
+    phone.goto(address)
+    phone.locator("path.cell").nth(30).wait_for()
+    phone.locator(".photograph").scroll_into_view_if_needed()
+    phone.wait_for_timeout(SETTLES)
+    phone.screenshot(path=IMAGES / "app-phone.png")
 
 
 def draw_example() -> None:

@@ -31,7 +31,7 @@ def _a_module_in(folder: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-NOTHING = "inputs/none"  # of download.path, train.init and evaluate.doubted: DVC wants a dependency to exist
+NOTHING = "inputs/none"  # no file, where a param may name one: DVC wants a dependency to exist
 
 PathName = Annotated[str, Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -175,6 +175,7 @@ class Evaluate(Section):
     abstain: float = Field(ge=0, lt=1)
     ood: float = Field(ge=0, lt=1)
     doubted: PathName
+    corrections: PathName
 
 
 class Params(Section):

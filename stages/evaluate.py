@@ -1,12 +1,14 @@
 """Predict the cells of val and test, and evaluate and explain the predictions: `python -m stages evaluate`.
 
-Reads:    models/model.safetensors, data/cells.npy, data/split.csv; the file that evaluate.doubted names, if any
+Reads:    models/model.safetensors, data/cells.npy, data/split.csv; the files that evaluate.doubted and
+          evaluate.corrections name, if any
 Writes:   data/predictions.csv: name,patient,label,split,logit,probability,ood_score, from which all the rest follows;
           models/model.json: the model card, with what was chosen on val (temperature, thresholds) and the cost;
           metrics/metrics.json: the headline metrics of test;
           plots/: metrics.csv (all metrics with intervals over patients, and of test also those without the cells that
-          evaluate.doubted lists), confusion.csv, coverage.csv, label_errors.csv, operating_points.csv, patients.csv,
-          pr.csv, prevalence.csv, reliability.csv, reliability_uncalibrated.csv and roc.csv;
+          evaluate.doubted lists, and with the labels of evaluate.corrections), confusion.csv, coverage.csv,
+          label_errors.csv, operating_points.csv, patients.csv, pr.csv, prevalence.csv, reliability.csv,
+          reliability_uncalibrated.csv and roc.csv;
           data/examples/: examples.csv (cells that the report shows: kind,name,patient,label,probability), saliency.npy
           (their maps, uint8 (rows, size, size)), augmented.npy (up to eight cells of train and three draws of the
           last epochs' augmentation of each, uint8 (8, 4, size, size, 3)) and sanity.csv (the share of saliency inside
@@ -25,7 +27,7 @@ from torch import nn
 
 from malaria.core.artifacts import write_array, write_csv, write_json
 from malaria.data.describe import describe_data
-from malaria.data.doubted import read_doubted
+from malaria.data.disputed_labels import Corrections, read_corrections, read_doubted
 from malaria.data.index import read_index
 from malaria.evaluation import examples, thresholds
 from malaria.evaluation.grad_cam import find_peak, saliency_maps
@@ -51,6 +53,7 @@ def main(params: Params) -> None:
     network = network.to(device := pick_device())
     split = read_index(Path("data/split.csv"))
     doubted = read_doubted(params.evaluate.doubted, split)
+    corrections = read_corrections(params.evaluate.corrections, split)
     cells = load_cells(Path("data/cells.npy"), split, device, config.size)
     facts = predict(network, config, split, cells, params.evaluate.tta)
     facts["trained_on"] = describe_data(params.download, split[split.split == "train"])
@@ -58,7 +61,7 @@ def main(params: Params) -> None:
     predictions = read_index(PREDICTIONS)
     card = choose_on_val(predictions[predictions.split == "val"], facts, params.evaluate)
     write_json(Path("models/model.json"), card.model_dump())
-    evaluate(predictions, card, params.evaluate.label_error, doubted)
+    evaluate(predictions, card, params.evaluate.label_error, doubted, corrections)
     explain(network, config, card, predictions, split, cells, params.train.last_augment)
 
 
@@ -98,15 +101,21 @@ def choose_on_val(val: pd.DataFrame, facts: dict[str, Any], params: Evaluate) ->
     )
 
 
-def evaluate(predictions: pd.DataFrame, card: ModelCard, label_error: float, doubted: set[str] | None) -> None:
+def evaluate(
+    predictions: pd.DataFrame,
+    card: ModelCard,
+    label_error: float,
+    doubted: set[str] | None,
+    corrections: Corrections | None,
+) -> None:
     """Write metrics.json and the tables of plots/."""
     limits = card.threshold, card.margin(card.threshold), card.ood_limit, label_error
-    metrics = evaluate_splits(predictions, *limits, doubted)
+    metrics = evaluate_splits(predictions, *limits, doubted, corrections)
     tables = tabulate(predictions, card.threshold, card.operating_points, label_error)
     for name, table in (tables | {"metrics": metrics}).items():
         write_csv(Path(f"plots/{name}.csv"), table)
     write_json(Path("metrics/metrics.json"), headline(metrics))
-    print(metrics.to_string(index=False, na_rep=""))
+    print(metrics.dropna(axis=1, how="all").to_string(index=False, na_rep=""))
 
 
 def explain(

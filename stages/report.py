@@ -1,7 +1,7 @@
 """Render the report: `python -m stages report`.
 
 Reads:    plots/, data/examples/, models/model.json, data/cells.zip (for the galleries), data/split.csv, data/cells.csv
-          (whether the split was given), params.yaml
+          (whether the split was given), params.yaml; the file that evaluate.corrections names, if any
 Writes:   report/index.html, and for the README report/confusion.png and report/mistakes.png
 Params:   all, which the page shows
 """
@@ -15,6 +15,7 @@ import pandas as pd
 
 from malaria.core.artifacts import write_bytes, write_text
 from malaria.data.describe import describe_data, identify_data
+from malaria.data.disputed_labels import count_changed, read_corrections
 from malaria.data.index import describe_groups, read_index
 from malaria.params import Params
 from malaria.report import page
@@ -60,4 +61,9 @@ def collect_run(params: Params, split: pd.DataFrame, duplicates: pd.DataFrame) -
     history = page.read_history(Path("plots/training/plots/metrics"))
     sanity = pd.read_csv("data/examples/sanity.csv")
     shown = page.show_run(history, sanity, duplicates, split, np.load("data/examples/augmented.npy"))
-    return shown | {"params": params, "fixed_split": "split" in read_index(Path("data/cells.csv"))}
+    corrections = read_corrections(params.evaluate.corrections, split) or {}
+    return shown | {
+        "params": params,
+        "fixed_split": "split" in read_index(Path("data/cells.csv")),
+        "changed_labels": count_changed(split[split.split == "test"], corrections),
+    }

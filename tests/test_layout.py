@@ -8,7 +8,7 @@ from tests.support.imports import closure, modules_imported, packages_imported
 from tests.support.scratch import ROOT
 
 ORDER = ["core", "params", "data", "smear", "sources", "architectures", "model", "evaluation"]
-ORDER += ["report", "predict", "slide", "app", "cli"]
+ORDER += ["report", "predict", "slide", "labelling", "lab", "app", "cli"]
 PATHS = sorted(path.relative_to(ROOT) for path in ROOT.glob("malaria/**/*.py") if path.name != "__init__.py")
 MODULES = [str(path) for path in PATHS]
 

@@ -1,10 +1,12 @@
 """ASGI middleware for a local server: refuses requests of other sites, unknown host names and large bodies."""
 
+import hmac
 import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
+from urllib.parse import parse_qs
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -22,23 +24,44 @@ HEADERS = {
 }
 
 
+COOKIE = "malaria-token"
+
+
 class LocalOnly:
     """Pass on the requests of this server's own page, with bodies of at most `max_bytes`.
 
     A page of another site may send requests to 127.0.0.1, and may even give its own name this address (DNS rebinding).
-    The first says where it is from in Origin, the second has its name in Host.
+    The first says where it is from in Origin, the second has its name in Host. With a token the first request has it in
+    its URL, and the others in a cookie that the answer sets.
     """
 
-    def __init__(self, app: App, names: Iterable[str], max_bytes: int) -> None:
-        self.app, self.names, self.max_bytes = app, frozenset(names), max_bytes
+    def __init__(self, app: App, names: Iterable[str], max_bytes: int, token: str | None = None) -> None:
+        self.app, self.names, self.max_bytes, self.token = app, frozenset(names), max_bytes, token
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
-        elif refusal := self.refuse(read_headers(scope)):
+        elif refusal := self.refuse(read_headers(scope)) or self.ask_token(scope):
             await (_close(send) if scope["type"] == "websocket" else _answer(send, *refusal))
         else:
-            await self.app(scope, receive, _with_headers(send))
+            await self.app(scope, receive, _with_headers(send, self.headers))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What each answer gets."""
+        cookie = {"set-cookie": f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"} if self.token else {}
+        return HEADERS | cookie
+
+    def ask_token(self, scope: Message) -> tuple[int, str] | None:
+        """Status and reason, if a token is needed and this request has another or none."""
+        if self.token is None:
+            return None
+        given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])
+        cookies = read_headers(scope).get("cookie", "").split(";")
+        given += [value for name, _, value in (cookie.strip().partition("=") for cookie in cookies) if name == COOKIE]
+        if any(hmac.compare_digest(value.encode(), self.token.encode()) for value in given):
+            return None
+        return 403, "Open the page by the address with the token, which the terminal of the server shows."
 
     def refuse(self, headers: dict[str, str]) -> tuple[int, str] | None:
         """Status and reason, if a request with these headers is refused."""
@@ -79,10 +102,10 @@ def read_headers(scope: Message) -> dict[str, str]:
     return headers
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, headers: dict[str, str]) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), *((k.encode(), v.encode()) for k, v in HEADERS.items())]
+            message["headers"] = [*message.get("headers", []), *((k.encode(), v.encode()) for k, v in headers.items())]
         await send(message)
 
     return send_with_headers

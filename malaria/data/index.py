@@ -13,6 +13,7 @@ from typing import Literal
 import pandas as pd
 
 CLASSES = ("Uninfected", "Parasitized")  # a label is an index into this: the positive class is 1
+SET_ASIDE = ("not a single cell", "unsure")  # what a person may say instead; such cells are left out
 COLUMNS = ["name", "label", "patient"]
 PLACES = ["cell", "x", "y", "width", "height", "kind", "mask_quality"]  # of a cell in a photograph that is predicted
 SPLITS = ("train", "val", "test")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from malaria.core.errors import UserError
+from malaria.data.disputed_labels import Corrections, correct_labels
 from malaria.evaluation.bootstrap import interval, resample
 from malaria.evaluation.calibration import certainty, sigmoid
 from malaria.evaluation.metrics import (
@@ -17,6 +18,7 @@ from malaria.evaluation.thresholds import fit_temperature
 
 DIGITS = 5  # of metrics and tables in Git
 WITHOUT_DOUBTED = ["without_doubted", "without_doubted_low", "without_doubted_high"]  # of plots/metrics.csv
+CORRECTED = ["corrected", "corrected_low", "corrected_high"]  # of plots/metrics.csv
 HEADLINE = ("sensitivity", "specificity", "roc_auc", "mcc", "ece")  # of metrics.json, after accuracy and its interval
 
 Values = dict[str, float]  # by metric
@@ -49,20 +51,23 @@ def evaluate_splits(
     ood_limit: float,
     label_error: float,
     doubted: set[str] | None = None,
+    corrections: Corrections | None = None,
 ) -> pd.DataFrame:
-    """plots/metrics.csv: all metrics of test and val, and of test without the cells that `doubted` names.
+    """plots/metrics.csv: all metrics of test and val; of test without `doubted` cells, and with corrected labels.
 
-    The columns are metric, test, low and high (the 95 % interval over patients), val, and WITHOUT_DOUBTED: the metric
-    and its interval. NaN where one is undefined, and in the last three where `doubted` is None.
+    The columns are metric, test, low and high (the 95 % interval over patients), val, and WITHOUT_DOUBTED and
+    CORRECTED: each the metric and its interval. NaN where one is undefined, and where `doubted` or `corrections` is
+    None.
     """
     val, test = (predictions[predictions.split == name] for name in ("val", "test"))
     limits = threshold, margin, ood_limit, label_error
     table = evaluate_with_intervals(test, *limits).rename(columns={"value": "test"})
     table["val"] = list(evaluate_cells(val, *limits).values())
-    table[WITHOUT_DOUBTED] = np.nan
-    if doubted is not None:
-        rest = evaluate_with_intervals(test[~test.name.isin(doubted)], *limits)
-        table[WITHOUT_DOUBTED] = rest[["value", "low", "high"]].to_numpy()
+    rest = None if doubted is None else test[~test.name.isin(doubted)]
+    corrected = None if corrections is None else correct_labels(test, corrections)
+    for columns, cells in ((WITHOUT_DOUBTED, rest), (CORRECTED, corrected)):
+        values = np.nan if cells is None else evaluate_with_intervals(cells, *limits).drop(columns="metric").to_numpy()
+        table[columns] = values
     return table.round(DIGITS)
 
 

@@ -38,7 +38,8 @@ METRICS = {  # in the order of the page
 OVER_PATIENTS = ("macro_sensitivity", "macro_specificity", "healthy_false_positive_rate")
 POINTS = {name: f"{metric} of {100 * goal:g} %" for name, (metric, goal) in GOALS.items()} | {"default": "default"}
 NUMBERS = ("f1", "mcc", "roc_auc", "pr_auc", "brier", "ece")  # the others are shown in percent
-PREFIXES = {"test": "", "without_doubted": "without_doubted_"}  # of the columns low and high of plots/metrics.csv
+BESIDE = {"without_doubted": "without doubted labels", "corrected": "with corrected labels"}  # of plots/metrics.csv
+PREFIXES = {"test": "", **{of: f"{of}_" for of in BESIDE}}  # of the columns low and high of plots/metrics.csv
 COUNTS = ("tp", "fp", "fn", "tn", "label_errors")
 
 
@@ -58,8 +59,9 @@ def render_report(content: dict[str, Any]) -> str:
     )
     environment.filters |= {"svg": embed_figure, "percent": percent, "number": number, "undefined": list_undefined}
     environment.globals |= {"show": show, "interval": interval, "count_cells": count_cells}
+    environment.globals |= {"count_predicted": count_predicted}
     environment.globals |= {"label_metrics": label_metrics, "POINTS": POINTS, "CLASSES": CLASSES, "UNITS": UNITS}
-    environment.globals |= {"RESAMPLES": RESAMPLES, "RESAMPLED": RESAMPLED}
+    environment.globals |= {"BESIDE": BESIDE, "RESAMPLES": RESAMPLES, "RESAMPLED": RESAMPLED}
     return environment.get_template("report.html").render(content)
 
 
@@ -94,9 +96,10 @@ def show_results(
 def show_run(
     history: pd.DataFrame, sanity: pd.DataFrame, duplicates: pd.DataFrame, split: pd.DataFrame, augmented: Pixels
 ) -> dict[str, Any]:
-    """What the page shows of the pipeline's run, besides its params and whether the split was given (fixed_split).
+    """What the page shows of the pipeline's run, from `read_history`, sanity.csv, duplicates.csv, split.csv and so on.
 
-    From `read_history`, sanity.csv, duplicates.csv, split.csv and augmented.npy.
+    Besides these it shows its params, whether the split was given (fixed_split), and the number of test cells whose
+    labels evaluate.corrections changes (changed_labels).
     """
     charts_of_run = {name: charts.draw_training(history, name) for name in CURVES}
     return {
@@ -160,18 +163,23 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def read_metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """plots/metrics.csv as metrics of test, and of val and without_doubted where it has them.
+    """plots/metrics.csv as metrics of test, and of val and BESIDE where it has them.
 
-    Those of test and without_doubted have name_low and name_high too. Counts are integers.
+    All but those of val have name_low and name_high too. Counts are integers.
     """
     rows = table.set_index("metric")
-    there = [column for column in ("test", "val", "without_doubted") if column in rows and rows[column].notna().any()]
+    there = [column for column in ("test", "val", *BESIDE) if column in rows and rows[column].notna().any()]
     metrics = {of: {**rows[of], **{name: int(rows[of][name]) for name in COUNTS}} for of in there}
     for of in metrics.keys() & PREFIXES.keys():
         metrics[of] |= {
             f"{name}_{end}": rows[PREFIXES[of] + end][name] for name in rows.index for end in ("low", "high")
         }
     return metrics
+
+
+def count_predicted(metrics: dict[str, float]) -> int:
+    """The number of cells that metrics as of `read_metrics` are of."""
+    return int(sum(metrics[name] for name in ("tp", "fp", "fn", "tn")))
 
 
 def label_metrics(group: Group) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from malaria.core.errors import UserError
-from malaria.data.index import CLASSES, SPLITS
+from malaria.data.index import CLASSES, SET_ASIDE, SPLITS
 from malaria.sources._spreadsheet import some
 
 Labels = dict[str, int]  # a name in lower case -> 0 or 1
@@ -22,6 +22,11 @@ def name_labels(classes: Sequence[str]) -> Labels:
                 f"uninfected cells first (they are {', '.join(classes)})"
             )
     return labels
+
+
+def drop_set_aside(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows without those whose label says that a person gave none."""
+    return rows[~rows.label.str.casefold().isin(SET_ASIDE)]
 
 
 def read_label(path: Path, rows: pd.DataFrame, labels: Labels) -> pd.Series:

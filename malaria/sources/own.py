@@ -5,7 +5,7 @@
 
 A folder within a class folder is a patient. A table needs the columns image and label, and its paths are relative to
 its own folder. Where a folder has both, the table is read. The patient of a cell is its photo, or else the cell itself,
-where none is given.
+where none is given. Rows whose label is `unsure` or `not a single cell` are left out, of crops and of boxes.
 
 Or photographs with labelled boxes, which are segmented: the cell that a box marks gets its label. Boxes are in a table
 with the columns of `malaria.sources._boxes`, or in the formats of COCO (JSON), Pascal VOC (XML) or YOLO (text files).
@@ -27,7 +27,7 @@ from malaria.data.index import CLASSES, COLUMNS
 from malaria.params import Download
 from malaria.sources import _coco, _voc, _yolo
 from malaria.sources._boxes import check_boxes, is_box_table, read_csv
-from malaria.sources._labels import Labels, find_patient, name_labels, read_label, read_split, refuse
+from malaria.sources._labels import Labels, drop_set_aside, find_patient, name_labels, read_label, read_split, refuse
 from malaria.sources._spreadsheet import read_columns, read_header, some
 
 TABLE = "labels.csv"
@@ -171,9 +171,9 @@ def _list_class(folder: Path, label: int) -> Iterator[tuple[str, int, str, str]]
 def _read_table(path: Path, labels: Labels) -> pd.DataFrame:
     """The images of a CSV file, or its boxes."""
     if is_box_table(read_header(path)):
-        return check_boxes(path, path.parent, read_csv(path), labels)
-    rows = read_columns(path, needed=("image", "label"), optional=("patient", "photo", "split"))
-    rows["image"] = rows.image.str.replace("\\", "/")  # as Windows writes paths
+        return check_boxes(path, path.parent, drop_set_aside(read_csv(path)), labels)
+    rows = drop_set_aside(read_columns(path, needed=("image", "label"), optional=("patient", "photo", "split")))
+    rows = rows.assign(image=rows.image.str.replace("\\", "/"))  # as Windows writes paths
     refuse(path, rows.image, rows.image == "", "no image", "Name one, or remove the row")
     folder = Path(os.path.abspath(path.parent))  # noqa: PTH100 (which does not follow links)
     names = [_name_image(image, folder) for image in rows.image]

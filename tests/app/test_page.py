@@ -1,84 +1,85 @@
-"""The page of `malaria demo`, served by the command and used in a real browser."""
+"""The page of `malaria app`, served by the command and used in a real browser."""
 
 import base64
+import hashlib
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import numpy as np
 import pandas as pd
 import pytest
 import requests
-import torch
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Locator
 
 from malaria.cli.__main__ import main
-from malaria.evaluation.ood import find_quantiles, image_statistics
-from malaria.model.dataset import to_floats
-from malaria.predict.classifier import Classifier
-from malaria.predict.load import load_model
-from malaria.smear.crops import decode
-from malaria.sources.drawing.png import encode_png
 from tests.support.browser import DESKTOP, FOUND, PHONE
-from tests.support.models import make_model
+from tests.support.labs import draw_photographs, make_lab_model
 from tests.support.scratch import ROOT
 from tests.support.skips import needs
 
 pytestmark = needs("BROWSER", chromium=FOUND)
-BUTTON = "Try synthetic cells"
+EXAMPLE = "Try the drawn example"
 File = dict[str, Any]  # as Playwright uploads it
 
 
+def as_file(name: str, data: bytes) -> File:
+    return {"name": name, "mimeType": "image/png", "buffer": data}
+
+
 @pytest.fixture(scope="module")
-def cells(drawn: list[tuple[str, bytes]]) -> list[File]:
-    chosen = drawn[:: len(drawn) // 12][:12]
-    return [{"name": name.split("/")[-1], "mimeType": "image/png", "buffer": data} for name, data in chosen]
+def photographs() -> list[File]:
+    return [as_file(*named) for named in draw_photographs(3).items()]
+
+
+@pytest.fixture(scope="module")
+def crops(drawn: list[tuple[str, bytes]]) -> list[File]:
+    """Twelve of each class, named after it."""
+    return [as_file(name.replace("/", "-"), data) for name, data in drawn[:12] + drawn[-12:]]
 
 
 @pytest.fixture(scope="module")
 def model(drawn: list[tuple[str, bytes]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights, whose threshold parts the drawn cells, and whose reference quantiles are theirs."""
-    folder = make_model(tmp_path_factory.mktemp("model"))
-    untuned = load_model(folder)
-    squares = np.stack([decode(data, untuned.card.preprocess) for _, data in drawn])
-    middle, low = np.quantile(untuned.score(squares)[0], [0.5, 0.2]).tolist()
-    return make_model(
-        folder,
-        reference_quantiles=find_quantiles(image_statistics(to_floats(torch.from_numpy(squares)))),
-        threshold=middle,
-        operating_points={"default": middle, "sensitivity_98": low, "specificity_99": None},
-    )
+    return make_lab_model(tmp_path_factory.mktemp("model"), drawn)
 
 
-@pytest.fixture(scope="module")
-def classifier(model: Path) -> Classifier:
-    return load_model(model)
+def await_port(address: str) -> None:
+    """Wait until the server listens, which is a moment after it prints its address."""
+    parts = urlsplit(address)
+    for _ in range(200):
+        try:
+            socket.create_connection((str(parts.hostname), parts.port or 80)).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.05)
 
 
 @contextmanager
-def serve(model: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """`malaria demo`, and the address that it prints."""
-    run = [sys.executable, "-m", "malaria.cli", "demo", "--no-browser", "--port", "0", "--model", str(model), *options]
+def serve(model: Path, folder: Path, *options: str, cwd: Path = ROOT) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """`malaria app`, and the address that it prints."""
+    run = [sys.executable, "-m", "malaria.cli", "app", "--no-browser", "--port", "0", *options]
+    run += ["--model", str(model), "--folder", str(folder)]
     kept = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}  # NiceGUI looks for it
+    kept["PYTHONPATH"] = str(ROOT)
     pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen(run, cwd=ROOT, env=kept, text=True, bufsize=1, **pipes) as server:
+    with subprocess.Popen(run, cwd=cwd, env=kept, text=True, bufsize=1, **pipes) as server:
         printed = re.match(r"(http://\S+) is the page", server.stdout.readline())
         assert printed, server.communicate()[1]
-        yield server, printed[1]
-        server.kill()
-
-
-@pytest.fixture(scope="module")
-def address(model: Path) -> Iterator[str]:
-    with serve(model) as (_, address):
-        yield address
+        try:
+            await_port(printed[1])
+            yield server, printed[1]
+        finally:
+            server.kill()  # else a test that fails would wait for its end
 
 
 class Visit:
@@ -86,35 +87,50 @@ class Visit:
 
     def __init__(self, browser: Browser, address: str, viewport: dict[str, int] = DESKTOP, scheme: str = "light"):
         self.context = browser.new_context(viewport=viewport, color_scheme=scheme)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(30_000)
         self.problems: list[str] = []
         self.uploads: list[str] = []
+        self.address = address
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(30_000)
         self.page.on("console", lambda message: self.problems.append(message.text))
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", lambda request: self.see(request.url, address))
         self.page.goto(address)
-        self.page.get_by_text(BUTTON).wait_for()
+        self.page.get_by_text(EXAMPLE).wait_for()
 
     def see(self, url: str, address: str) -> None:
-        if not url.startswith((f"{address}/", "data:", f"blob:{address}/")):
+        if not url.startswith((address.partition("/?")[0] + "/", "data:", "blob:")):
             self.problems.append(url)
         if "/upload/" in url:
             self.uploads.append(url)
 
-    def text(self) -> str:
-        return self.page.locator("body").inner_text()
+    def upload(self, *files: File) -> None:
+        self.page.set_input_files("input[type=file] >> nth=0", files)
+
+    def wait_for(self, status: str) -> None:
+        self.page.locator("[role=status]", has_text=re.compile(f"^{status}")).wait_for()
 
     def click(self, button: str) -> None:
         self.page.get_by_role("button", name=button).click()
 
-    def upload(self, files: list[File], status: str) -> None:
-        """Drop files and wait for a status that begins so."""
-        self.page.set_input_files("input[type=file]", files)
-        self.wait_for(status)
+    def outlines(self, decision: str = "cell") -> Locator:
+        return self.page.locator(f"path.{decision}")
 
-    def wait_for(self, status: str) -> None:
-        self.page.locator("[role=status]", has_text=re.compile(f"^{status}")).wait_for()
+    def titles(self) -> list[str]:
+        """Of the table's columns, without the arrow of those that can be sorted."""
+        heads = self.page.locator("[aria-label=Photographs] thead th").all_inner_texts()
+        return [head.replace("arrow_upward", "").strip() for head in heads]
+
+    def row(self, name: str) -> dict[str, str]:
+        """A photograph's row of the table."""
+        titles = self.titles()
+        cells = self.page.locator("tbody tr", has_text=name).locator("td").all_inner_texts()
+        return dict(zip(titles, cells, strict=True))
+
+    def wait_for_cell(self, name: str, title: str, value: str) -> None:
+        column = self.titles().index(title) + 1
+        cells = self.page.locator("tbody tr", has_text=name).locator(f"td:nth-child({column})")
+        cells.get_by_text(value, exact=True).wait_for()
 
     def alerts(self, count: int) -> list[str]:
         """The lines of the alert, once there are so many."""
@@ -122,142 +138,226 @@ class Visit:
         lines.nth(count - 1).wait_for()
         return lines.all_inner_texts()
 
-    def download(self) -> pd.DataFrame:
+    def ask(self) -> str:
+        """Begin to label, with no field in focus; the question."""
+        self.page.get_by_role("heading", level=1).click()
+        self.page.keyboard.press("l")
+        question = self.page.get_by_text("is it parasitized?")
+        question.wait_for()
+        return question.inner_text()
+
+    def answer(self, key: str) -> None:
+        """Press a key, and wait for the next question."""
+        before = self.page.get_by_text("is it parasitized?").inner_text()
+        self.page.keyboard.press(key)
+        self.page.get_by_text(before, exact=True).wait_for(state="detached")
+
+    def download(self, button: str) -> Path:
         with self.page.expect_download() as download:
-            self.click("Download CSV")
-        return pd.read_csv(download.value.path(), keep_default_na=False)
+            self.click(button)
+        return Path(download.value.path())
 
 
-@pytest.fixture
-def visit(browser: Browser, address: str) -> Iterator[Visit]:
-    visit = Visit(browser, address)
-    yield visit
-    visit.context.close()
+@contextmanager
+def visiting(browser: Browser, address: str, *options: Any) -> Iterator[Visit]:
+    visit = Visit(browser, address, *options)
+    try:
+        yield visit
+    finally:
+        visit.context.close()
 
 
-def check(table: pd.DataFrame, classifier: Classifier, files: list[File], threshold: float | None = None) -> None:
-    """Check that a table, in any order, has the classifier's predictions of the files."""
-    expected = classifier.predict([file["buffer"] for file in files], threshold)
-    expected.insert(0, "image", [file["name"] for file in files])
-    table = table.set_index("image").loc[expected.image].reset_index()
-    pd.testing.assert_frame_equal(table, expected, check_dtype=False, atol=2e-5, rtol=0)
+def read_labels(folder: Path, reader: str = "reader-1") -> pd.DataFrame:
+    return pd.read_csv(folder / f"labels-{reader}.csv", keep_default_na=False)
 
 
-def test_each_cell_is_shown_and_another_threshold_changes_its_prediction(
-    visit: Visit, classifier: Classifier, cells: list[File]
+def test_from_a_photograph_to_an_adapted_model(
+    browser: Browser, model: Path, photographs: list[File], crops: list[File], tmp_path: Path
 ) -> None:
-    assert "saliency map" in visit.text()
-    visit.upload(cells[:1], "1 cell: ")
-    picture, saliency = (image.get_attribute("src") or "" for image in visit.page.locator(".cells img").all())
-    assert picture.startswith("data:image/png;base64,")
-    assert saliency.startswith("data:image/png;base64,")
-    assert picture != saliency
-    visit.upload(cells[1:], "12 cells: ")
-    table = visit.download()
-    check(table, classifier, cells)
-    assert {*table.prediction} == {"Parasitized", "Uninfected"}
-    assert visit.page.locator(".cells li").count() == 12
-    card = visit.page.locator(".cells li", has_text=table.image[3]).inner_text()
-    assert table.prediction[3] in card
-    assert f"{100 * table.probability[3]:.1f} %" in card
+    with serve(model, tmp_path) as (_, address), visiting(browser, address) as visit:
+        visit.upload(photographs[0])
+        visit.wait_for("1 photograph read")
+        cells = int(visit.row("IMG_1.png")["Cells"])
+        assert visit.outlines().count() >= cells > 10
 
-    visit.page.get_by_label("Threshold").click()
-    options = visit.page.get_by_role("option")
-    assert options.count() == 2  # without the point that val could not choose
-    options.filter(has_text="sensitivity of 98 %").click()
-    threshold = classifier.find_threshold("sensitivity_98")
-    visit.wait_for(f"12 cells: {(table.probability >= threshold).sum()} parasitized")
-    check(visit.download(), classifier, cells, threshold)
-    assert visit.problems == []
+        # a correction by a click and a key
+        called = int(visit.row("IMG_1.png")["Parasitized"])
+        visit.outlines("parasitized").first.click()
+        visit.page.get_by_text("parasitized; probability").wait_for()
+        visit.page.keyboard.press("u")
+        visit.wait_for_cell("IMG_1.png", "Parasitized", str(called - 1))
+        assert read_labels(tmp_path).label.tolist() == ["Uninfected"]
+        visit.page.keyboard.press("z")
+        visit.wait_for_cell("IMG_1.png", "Parasitized", str(called))
+
+        # crops, labelled as their names say
+        visit.upload(*crops)
+        visit.wait_for("2 photographs read")
+        names = pd.read_csv(visit.download("Table (CSV)")).query("photo == 'crops-1'").image.tolist()
+        question = visit.ask()
+        for _ in range(24):
+            number, of = re.findall(r"Cell (\d+) of (\S+),", question)[0]
+            parasitized = of == "crops-1" and "Parasitized" in names[int(number) - 1]
+            visit.answer("p" if parasitized else "u")
+            question = visit.page.get_by_text("is it parasitized?").inner_text()
+        assert {*read_labels(tmp_path).chosen} == {"active", "random"}
+        visit.page.get_by_text(re.compile(r"24 labels; \d+ of \d+ random cells called correctly")).wait_for()
+        visit.page.keyboard.press("Escape")
+        before = visit.row("IMG_1.png")
+        visit.click("Adapt to my labels")
+        visit.page.get_by_text(re.compile(r"Adapted 1: 24 labels")).first.wait_for()
+        visit.page.locator("img.chart").wait_for()
+        assert (tmp_path / "models/1/model.safetensors").exists()
+        assert visit.row("IMG_1.png") != before
+
+        with zipfile.ZipFile(visit.download("Everything (zip)")) as bundle:
+            hashes = json.loads(bundle.read("manifest.json"))["sha256"]
+            assert {*hashes} | {"manifest.json"} == {*bundle.namelist()}
+            assert {name: hashlib.sha256(bundle.read(name)).hexdigest() for name in hashes} == hashes
+            assert {"slide.html", "overlays/IMG_1.jpg", "labels-reader-1.csv", "model/model.json"} <= {*hashes}
+        assert visit.problems == []
 
 
-def test_a_file_dropped_beside_the_field_does_not_replace_the_page(visit: Visit) -> None:
+@pytest.mark.slow
+def test_a_kill_in_the_middle_of_labelling_loses_nothing(
+    browser: Browser, model: Path, photographs: list[File], tmp_path: Path
+) -> None:
+    with serve(model, tmp_path) as (server, address), visiting(browser, address) as visit:
+        visit.upload(photographs[0])
+        visit.wait_for("1 photograph read")
+        visit.page.get_by_label("Patient of IMG_1.png").fill("P1")
+        visit.page.get_by_label("Patient of IMG_1.png").press("Tab")
+        visit.page.get_by_text("Patient P1").wait_for()
+        visit.ask()
+        for key in "pun":
+            visit.answer(key)
+        server.kill()
+    labels = read_labels(tmp_path)
+    assert labels.label.tolist() == ["Parasitized", "Uninfected", "not a single cell"]
+    assert {*labels.patient} == {"P1"}
+    with serve(model, tmp_path) as (_, address), visiting(browser, address) as visit:
+        visit.wait_for("1 photograph read")
+        visit.page.get_by_text("3 labels").wait_for()
+        visit.page.get_by_text("Patient P1").wait_for()
+        visit.ask()
+        visit.answer("s")
+        assert read_labels(tmp_path).label.tolist() == [*labels.label, "unsure"]
+
+
+@pytest.mark.slow
+def test_two_tabs_two_readers_and_what_they_disagree_on(
+    browser: Browser, model: Path, photographs: list[File], tmp_path: Path
+) -> None:
+    with serve(model, tmp_path) as (_, address), visiting(browser, address) as one, visiting(browser, address) as two:
+        one.upload(photographs[0])
+        two.wait_for("1 photograph read")
+        two.page.get_by_label("Reader").fill("anna")
+        two.page.get_by_label("Reader").press("Tab")
+        for visit, keys in ((one, "puupu"), (two, "puuup")):
+            visit.ask()
+            for key in keys:
+                visit.answer(key)
+            visit.page.keyboard.press("Escape")
+        first, second = read_labels(tmp_path), read_labels(tmp_path, "anna")
+        assert first.image.tolist() == second.image.tolist()  # the same queue
+        one.page.get_by_text("Agreement with anna: 60 % of 5 cells").click()
+        one.page.get_by_text("Cohen's kappa").wait_for()
+        one.click("Settle them")
+        for _ in range(2):
+            one.answer("p") if _ == 0 else one.page.keyboard.press("p")
+        one.page.get_by_text("5 labels").wait_for()
+        settled = read_labels(tmp_path, "settled").set_index("image").label
+        assert [settled[image] for image in first.image] == ["Parasitized", "Uninfected", "Uninfected"] + [
+            "Parasitized"
+        ] * 2
+
+
+def test_bad_files_are_lines_and_never_html(
+    browser: Browser, model: Path, photographs: list[File], tmp_path: Path
+) -> None:
+    names = ["<img src=x onerror=alert(1)>.png", "letter.png", "empty.png"]
+    bad = [as_file(name, data) for name, data in zip(names, (b"a", b"a letter", b""), strict=True)]
+    with serve(model, tmp_path) as (_, address), visiting(browser, address) as visit:
+        visit.upload(*bad[:2], photographs[0], bad[2])
+        visit.wait_for("1 photograph read")
+        assert len(visit.alerts(3)) == 3
+        assert visit.page.locator("[role=alert] img").count() == 0
+        visit.click("Dismiss")
+        visit.page.locator("[role=alert] li").first.wait_for(state="detached")
+        (url,) = {url.partition("?")[0] for url in visit.uploads}
+        assert requests.post(url, files={"a": ("a.png", bytes(61_000_000))}).status_code == 413
+        assert requests.post(url, data=iter([b"a", b"b"])).status_code == 411
+        assert visit.problems == []
+
+
+@pytest.fixture(scope="module")
+def address(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serve(model, tmp_path_factory.mktemp("lab")) as (_, address):
+        yield address
+
+
+@pytest.mark.slow
+def test_patients_come_from_a_csv_file(browser: Browser, address: str, photographs: list[File]) -> None:
+    table = "\ufeffphoto;patient\r\nIMG_1.jpg;Müller\r\nIMG_2.png;P2\r\n".encode()
+    with visiting(browser, address) as visit:
+        visit.upload(*photographs[:2])
+        visit.wait_for("2 photographs read")
+        visit.page.set_input_files("input[type=file][accept='.csv']", [as_file("p.csv", table)])
+        for patient in ("Müller", "P2"):
+            visit.page.get_by_text(f"Patient {patient}", exact=True).wait_for()
+        visit.page.set_input_files("input[type=file][accept='.csv']", [as_file("p.csv", b"photo,patient\nx,y\n")])
+        assert "p.csv" in visit.alerts(1)[0]
+
+
+def test_the_saliency_map_of_a_cell_is_shown(browser: Browser, address: str, photographs: list[File]) -> None:
+    with visiting(browser, address) as visit:
+        visit.upload(photographs[0])
+        visit.outlines("uninfected").first.click()
+        visit.click("Where did the model look?")
+        image = visit.page.locator("img.saliency")
+        image.wait_for()
+        assert (image.get_attribute("src") or "").startswith("data:image/png;base64,")
+
+
+def test_a_file_dropped_beside_the_field_does_not_replace_the_page(browser: Browser, address: str) -> None:
     drop = """document.querySelector("h1").dispatchEvent(
         new DragEvent("drop", {dataTransfer: new DataTransfer(), bubbles: true, cancelable: true}))"""
-    assert visit.page.evaluate(drop) is False  # the browser's own handling is prevented
-
-
-def test_the_table_is_sorted_by_a_click_or_a_key(visit: Visit, cells: list[File]) -> None:
-    visit.upload(cells, "12 cells: ")
-    head = visit.page.get_by_role("button", name="Probability")
-    for act, order in ((head.click, "ascending"), (lambda: head.press("Enter"), "descending")):
-        act()
-        visit.page.locator(f"th[aria-sort={order}]").wait_for()
-        column = visit.page.locator("tbody td:nth-child(2)").all_inner_texts()
-        assert column == sorted(column, reverse=order == "descending")
-    assert len({*column}) > 6
-
-
-def test_synthetic_cells_are_new_each_time_and_seen_in_their_tab_alone(visit: Visit, address: str) -> None:
-    visit.page.get_by_role("button", name=BUTTON).press("Enter")
-    visit.wait_for("12 cells: ")
-    visit.click(BUTTON)
-    visit.wait_for("24 cells: ")
-    names = visit.download().image
-    assert names.nunique() == 24
-    assert names.str.contains("Parasitized/").sum() == 12
-    other = visit.context.new_page()
-    other.goto(address)
-    other.get_by_text(BUTTON).wait_for()
-    assert other.locator(".cells").is_hidden()
-    assert "Parasitized/" not in other.content()
-    visit.click("Clear")
-    visit.page.locator(".cells").wait_for(state="hidden")
-    visit.click(BUTTON)
-    visit.wait_for("12 cells: ")
-    assert visit.problems == []
-
-
-def test_unreadable_files_are_named_as_text_and_the_others_predicted(visit: Visit, cells: list[File]) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (90, 90, 3)).astype(np.uint8)
-    contents = {
-        "<img src=x onerror=alert(1)>.png": b"a letter, not an image",
-        "big.png": bytes(10_100_000),
-        "empty.png": b"",
-        "<b>noise.png": encode_png(noise),
-    }
-    files = [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in contents.items()]
-    visit.upload(files[:2] + cells[:2] + files[2:], "2 cells: ")
-    for name, line in zip(sorted(contents), sorted(visit.alerts(4)), strict=True):
-        assert line.startswith(f"{name}: ")
-    assert visit.page.locator("[role=alert] img, .cells p b, td b").count() == 0
-    assert visit.problems == []
-
-
-def test_the_server_has_limits_of_its_own(visit: Visit, cells: list[File]) -> None:
-    visit.upload(cells[:1], "1 cell: ")
-    (url,) = visit.uploads
-    assert requests.post(url, files={"a": ("a.png", bytes(10_100_000))}).status_code == 413
-    assert requests.post(url, data=iter([b"a", b"b"])).status_code == 411
-    cell = np.zeros((20, 20, 3), np.uint8)
-    cell[5:15, 5:15] = 200
-    small = encode_png(cell)
-    assert requests.post(url, files=[(f"f{i}", (f"{i}.png", small)) for i in range(300)]).status_code == 200
-    visit.wait_for(r"\d{3} cells: ")
-    assert "more than 200 files" in visit.alerts(50)[0]
-    assert len(visit.alerts(50)) == 50
-    assert visit.page.locator(".cells li").count() == 24
-    visit.page.get_by_role("navigation").get_by_label("Next page").click()
-    visit.click("Clear")
-    visit.page.locator(".cells").wait_for(state="hidden")
+    with visiting(browser, address) as visit:
+        assert visit.page.evaluate(drop) is False  # the browser's own handling is prevented
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_follows_the_systems_theme(
-    browser: Browser, address: str, cells: list[File], scheme: str
+    browser: Browser, address: str, photographs: list[File], scheme: str
 ) -> None:
-    visit = Visit(browser, address, PHONE, scheme)
-    long = [{**cells[0], "name": "a-name-without-a-break" * 9 + ".png"}]
-    text = {"name": "x" * 240 + ".png", "mimeType": "image/png", "buffer": b"no"}
-    visit.upload([*cells[1:], *long, text], "12 cells: ")
-    assert len(visit.alerts(1)[0]) < 250
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    ground = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
-    brightness = sum(int(part) for part in ground.strip("rgb()").split(","))
-    assert brightness > 600 if scheme == "light" else brightness < 150
-    assert visit.problems == []
-    visit.context.close()
+    with visiting(browser, address, PHONE, scheme) as visit:
+        visit.upload(*photographs[:2], as_file("a-name-without-a-break" * 9 + ".png", photographs[2]["buffer"]))
+        visit.page.get_by_text("3 photographs read").wait_for()
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        ground = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness = sum(int(part) for part in ground.strip("rgb()").split(","))
+        assert brightness > 600 if scheme == "light" else brightness < 150
+        assert visit.problems == []
+
+
+@pytest.mark.slow
+def test_two_hundred_photographs_do_not_freeze_the_page(
+    browser: Browser, model: Path, photographs: list[File], tmp_path: Path
+) -> None:
+    many = [as_file(f"IMG_{n:03}.png", photographs[n % 3]["buffer"] + bytes(n)) for n in range(200)]
+    with serve(model, tmp_path) as (_, address), visiting(browser, address) as visit:
+        visit.upload(*many)
+        visit.page.get_by_text(re.compile(r"Reading: [1-9]\d* done")).wait_for()
+        visit.ask()  # while others are read
+        visit.answer("u")
+        visit.page.keyboard.press("Escape")
+        visit.page.get_by_text("200 photographs read").wait_for(timeout=300_000)
+        assert len(read_labels(tmp_path)) == 1
+        again = [as_file(f"NEW_{n:03}.png", photographs[n % 3]["buffer"]) for n in range(100)]
+        visit.upload(*again)
+        visit.click("Cancel what waits")
+        visit.page.get_by_text(re.compile(r"^2\d\d photographs read")).wait_for()
 
 
 def test_no_file_of_the_server_can_be_read(address: str) -> None:
@@ -267,7 +367,7 @@ def test_no_file_of_the_server_can_be_read(address: str) -> None:
     bases = [f"/_nicegui/{version[1]}/{part}" for part in ("static", "libraries", "components", "resources/x", "esm/x")]
     ups = [f"/{up * 8}etc/passwd" for up in ("../", "..%2f", "%2e%2e/")]
     ups += ["//etc/passwd", "/%2fetc/passwd", "/..%5c..%5cparams.yaml"]
-    for path in [base + up for base in ["", "/_nicegui", *bases] for up in ups]:
+    for path in [base + up for base in ["", "/_nicegui", "/view", "/static", *bases] for up in ups]:
         with socket.create_connection((host, int(port))) as connection:  # any library would tidy the path
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -289,20 +389,54 @@ def test_other_sites_reach_neither_the_page_nor_its_websocket(address: str) -> N
 
 
 @pytest.mark.slow
-def test_an_onnx_model_is_served_without_saliency_maps_until_ctrl_c(
-    browser: Browser, model: Path, classifier: Classifier, cells: list[File], tmp_path: Path
+def test_on_a_network_the_page_needs_its_token_and_ends_with_ctrl_c(
+    browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:
     main(["export", "--model", str(model), "--onnx", str(tmp_path / "model.onnx")])
-    with serve(tmp_path / "model.onnx", "--host", "0.0.0.0") as (server, address):
-        visit = Visit(browser, address)
-        visit.upload(cells[:2], "2 cells: ")
-        assert visit.page.locator(".cells img").count() == 2
-        assert "no saliency maps" in visit.text()
-        check(visit.download(), classifier, cells[:2])
+    with serve(tmp_path / "model.onnx", tmp_path / "lab", "--host", "0.0.0.0") as (server, address):
+        page, token = address.split("/?token=")
+        assert len(token) > 15
+        for url in (page, f"{page}/?token=guess", f"{page}/view/IMG_1.png"):
+            assert requests.get(url).status_code == 403
+        with visiting(browser, address) as visit:
+            visit.upload(photographs[0])
+            visit.wait_for("1 photograph read")
+            assert visit.outlines().count() > 10
+            assert visit.problems == []
         server.send_signal(signal.SIGINT)
-        output, errors = server.communicate(timeout=20)
-        visit.context.close()
+        output, _ = server.communicate(timeout=20)
     assert server.returncode == 0
-    (warning,) = errors.splitlines()
-    assert "0.0.0.0" in warning
     assert output.strip() == ""
+
+
+@pytest.mark.slow
+def test_suspected_label_errors_are_read_again_blind(
+    browser: Browser, model: Path, drawn: list[tuple[str, bytes]], archive: Path, tmp_path: Path
+) -> None:
+    for folder in ("data", "plots", "models"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "data/cells.zip").symlink_to(archive)
+    (tmp_path / "models/model.json").symlink_to(model / "model.json")
+    names = [name for name, _ in drawn]
+    table = pd.DataFrame({"name": names, "patient": "P1", "label": [int("Para" in name) for name in names]})
+    table = table.assign(split="test", logit=0.0, probability=table.label * 0.8 + 0.1, ood_score=0.0)
+    table.to_csv(tmp_path / "data/predictions.csv", index=False)
+    table.iloc[::60].to_csv(tmp_path / "plots/label_errors.csv", index=False)
+    with serve(model, tmp_path / "lab", cwd=tmp_path) as (_, address), visiting(browser, address) as visit:
+        page = visit.page
+        page.get_by_role("link", name=re.compile("label errors")).click()
+        page.get_by_text("0 of 8 cells read").wait_for()
+        sources = []
+        for number, key in enumerate("puzpupunsu"):
+            sources.append(page.locator("img.reread").get_attribute("src"))
+            assert not re.search(r"Parasitized/|Uninfected/", page.content())
+            page.keyboard.press(key)
+            read = number + 1 if number < 2 else number - 1
+            page.get_by_text(f"{read} of 8 cells read").wait_for()
+        assert sources[1] == sources[3]  # after undo
+        page.get_by_text("The result so far").click()
+        page.get_by_text(re.compile(r"Of suspected labels you would change \d of")).wait_for()
+    corrections = pd.read_csv(tmp_path / "lab/corrections.csv")
+    assert len(corrections) == 8
+    assert {*corrections.name} <= {*names}
+    assert {*corrections.label} == {"Parasitized", "Uninfected", "not a single cell", "unsure"}

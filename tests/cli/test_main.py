@@ -38,7 +38,7 @@ def test_the_list_of_commands_is_printed_without_importing_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     *help_text, modules = done.stdout.splitlines()
     assert done.returncode == 0
-    assert {"compare", "demo", "export", "predict", "push-runs"} <= {*COMMANDS}
+    assert {"app", "compare", "demo", "export", "predict", "push-runs"} <= {*COMMANDS}
     assert all(any(line.strip().startswith(f"malaria {name} ") for line in help_text) for name in COMMANDS)
     assert not {"torch", "pandas", "dvc"} & {*modules.split()}
 
@@ -55,7 +55,7 @@ def test_a_package_that_is_not_installed_ends_in_one_message_that_tells_how_to_i
     cases = [
         (["compare", "main", "workspace"], "dvc", "uv sync"),
         (["push-runs"], "dvc", "uv sync"),
-        (["demo"], "nicegui", "--extra demo"),
+        (["app"], "nicegui", "--extra app"),
         (["predict", "cell.png", "--model", "model.onnx"], "onnxruntime", "--extra onnx"),
         (["export", "--onnx", "model.onnx"], "onnx", "--extra onnx"),
     ]

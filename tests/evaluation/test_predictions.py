@@ -9,6 +9,7 @@ import pytest
 from malaria.core.errors import UserError
 from malaria.evaluation.metrics import compute_metrics
 from malaria.evaluation.predictions import (
+    CORRECTED,
     HEADLINE,
     WITHOUT_DOUBTED,
     evaluate_splits,
@@ -55,7 +56,7 @@ def test_logits_that_are_not_finite_are_refused_by_the_name_of_the_first(broken:
 def test_val_and_test_are_evaluated_apart_and_test_with_intervals() -> None:
     table, _ = tabulate_predictions(CELLS, LOGITS, OOD_SCORES)
     metrics = evaluate(table)
-    assert metrics.columns.tolist() == ["test", "low", "high", "val", *WITHOUT_DOUBTED]
+    assert metrics.columns.tolist() == ["test", "low", "high", "val", *WITHOUT_DOUBTED, *CORRECTED]
     assert metrics.loc["accuracy"].tolist()[:4] == [0.5, 0.0, 1.0, 0.5]
     assert metrics.test[["tp", "fn", "fp", "tn"]].tolist() == [1, 1, 1, 1]
     assert set(compute_metrics(table, 0.5)) <= set(metrics.index)
@@ -72,6 +73,22 @@ def test_metrics_without_doubted_cells_are_those_of_test_with_these_dropped_and_
     rest = evaluate_splits(table[~table.name.isin(doubted)], *limits)
     assert np.array_equal(both[WITHOUT_DOUBTED], rest[["test", "low", "high"]], equal_nan=True)
     assert not both.without_doubted.equals(both.test)
+
+
+def test_metrics_with_corrected_labels_are_those_of_test_with_these_labels_and_stand_beside_the_others() -> None:
+    table = random_predictions().assign(ood_score=lambda cells: cells.logit.abs())
+    test = table[table.split == "test"]
+    changed, left_out = test.iloc[::7], test.iloc[1::14]
+    corrections = dict(zip(changed.name, 1 - changed.label, strict=True)) | dict.fromkeys(left_out.name)
+    others = {table.name.iloc[0]: 1 - table.label.iloc[0], "elsewhere.png": 1}
+    limits = 0.4, 0.2, 3.0, 0.05
+    without, both = evaluate_splits(table, *limits), evaluate_splits(table, *limits, None, corrections | others)
+    assert without[CORRECTED].isna().all(axis=None)
+    pd.testing.assert_frame_equal(both.drop(columns=CORRECTED), without.drop(columns=CORRECTED))
+    table.loc[changed.index, "label"] = 1 - changed.label
+    expected = evaluate_splits(table.drop(left_out.index), *limits)
+    assert np.array_equal(both[CORRECTED], expected[["test", "low", "high"]], equal_nan=True)
+    assert not both.corrected.equals(both.test)
 
 
 def test_the_headline_is_accuracy_first_with_its_interval_and_metrics_of_test() -> None:

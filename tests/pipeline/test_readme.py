@@ -88,7 +88,7 @@ def test_the_commands_typed_in_order_do_what_they_say(scratch: Repository) -> No
 
 @pytest.mark.slow
 def test_the_commands_that_use_the_model_do(scratch: Repository) -> None:
-    *photographs, table, groups, demo, export, by_onnx = commands("Use the model")
+    *photographs, table, groups, app, export, by_onnx = commands("Use the model")
     draw_photographs(scratch.path / "photographs")
     example, counted, page = (scratch.run(line) for line in photographs)
     assert re.search(r"example\.jpg +1 +\d\d ", example)
@@ -105,7 +105,7 @@ def test_the_commands_that_use_the_model_do(scratch: Repository) -> None:
     assert len(expected) == 8
     assert set(expected.columns) == columns_of(PREDICTING.split("## Parasitemia")[0])
     assert len(re.findall(r"^ *C\d+ +\d", scratch.run(groups), re.MULTILINE)) == 2
-    assert demo.endswith("malaria demo")  # tests/app runs it
+    assert app.endswith("malaria app")  # tests/app runs it
     scratch.run(export)
     rows = json.loads(scratch.run(by_onnx))
     assert [row["probability"] for row in rows] == pytest.approx(expected.probability.tolist(), abs=1e-4)

@@ -93,6 +93,27 @@ def test_metrics_without_doubted_labels_stand_beside_the_others_where_there_are_
         assert rows[0].endswith(f"<td>{interval(metrics['without_doubted'], name)}</td></tr>")
 
 
+def test_metrics_with_corrected_labels_stand_beside_the_others_with_the_numbers_of_cells_changed_and_left_out(
+    content: dict[str, Any], predictions: pd.DataFrame, no_charts: None
+) -> None:
+    test = predictions[predictions.split == "test"]
+    corrections = dict(zip(test.name[::4], 1 - test.label[::4], strict=True)) | dict.fromkeys(test.name[1::8])
+    metrics = read_metrics(evaluate_splits(predictions, 0.5, 0.5, 1.0, 0.05, {*test.name[::3]}, corrections))
+    changed, left_out = len(test[::4]), len(test[1::8])
+    text = render_text(content, metrics=metrics, run=content["run"] | {"changed_labels": changed})
+    blocks = text.split('class="headline"')
+    assert len(blocks) == 4  # of all cells, without doubted labels, with corrected labels
+    assert percent(metrics["corrected"]["accuracy"]) in blocks[3].split("</dl>")[0]
+    assert changed != left_out
+    introduction = blocks[2].split("</dl>")[1]
+    assert re.findall(r"\b(\d+) (?:labels|cells)\b", introduction) == [str(changed), str(left_out)]
+    for name, label in METRICS.items():
+        row = re.findall(rf'<th scope="row">{re.escape(label)}</th>(.*)', text)[0]
+        assert row.count("<td>") == 7
+        assert row.endswith(f"<td>{interval(metrics['corrected'], name)}</td></tr>")
+    assert f"<h1>{percent(metrics['test']['accuracy'])}" in text
+
+
 def test_mistakes_and_suspected_label_errors_are_counted_and_shown(page: str, predictions: pd.DataFrame) -> None:
     for kind, mistakes in find_mistakes(predictions, 0.5).items():
         assert f"<h3>{kind}: {len(mistakes)}</h3>" in page

@@ -183,6 +183,38 @@ def test_a_row_that_is_there_again_counts_once(lab: Path) -> None:
     assert read(lab) == {"a.png": (0, "P1"), "b.png": (1, "P2")}
 
 
+def test_rows_without_a_label_of_a_person_are_left_out_with_their_images_and_splits(lab: Path) -> None:
+    add(lab, "a.png", "b.png", "c.png")
+    lines = ["a.png,0,val", "gone.png,not a single cell,", "b.png,1,test", "c.png,Unsure,?", "a.png,unsure,val"]
+    tabulate(lab, "image,label,split", *lines)
+    assert {name: label for name, (label, _) in read(lab).items()} == {"a.png": 0, "b.png": 1}
+
+
+def test_boxes_without_a_label_of_a_person_are_left_out(lab: Path) -> None:
+    add(lab, "a.png", "b.png")
+    boxes = ["a.png,0,0,9,9,0", "a.png,20,0,9,9,unsure", "b.png,0,0,9,9,NOT A SINGLE CELL", "b.png,20,0,9,9,1"]
+    tabulate(lab, "photo,x,y,width,height,label", *boxes)
+    assert {name: label for name, (label, _) in read(lab).items()} == {"a.png/0001.png": 0, "b.png/0001.png": 1}
+
+
+def test_rows_left_out_do_not_change_the_numbers_by_which_others_are_called(lab: Path) -> None:
+    add(lab, "a.png")
+    assert "row 4:" in refusal(tabulate(lab, "image,label", "a.png,unsure", "a.png,0", "a.png,maybe"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["image,label,patient,photo,split", "a.png,unsure,P1,1.jpg,test", "b.png,not a single cell,P2,,train"],
+        ["photo,x,y,width,height,label,patient,split", "a.png,0,0,9,9,unsure,P1,test"],
+    ],
+    ids=["crops", "boxes"],
+)
+def test_a_table_of_such_rows_alone_is_refused(lines: list[str], lab: Path) -> None:
+    add(lab, "a.png", "b.png")
+    assert "both classes" in refusal(tabulate(lab, *lines))
+
+
 # As spreadsheets write it
 
 

@@ -12,7 +12,7 @@ from malaria.core.artifacts import write_array, write_csv
 from malaria.core.errors import UserError
 from malaria.evaluation.examples import SHOWN_AUGMENTED, pick_parasitized
 from malaria.evaluation.ood import STATISTICS
-from malaria.evaluation.predictions import WITHOUT_DOUBTED
+from malaria.evaluation.predictions import CORRECTED, WITHOUT_DOUBTED
 from malaria.params import NOTHING, Evaluate, Params
 from stages.evaluate import choose_on_val, evaluate, main
 from tests.support.models import config, make_model
@@ -39,12 +39,18 @@ def test_every_operating_point_is_evaluated_at_both_ends_of_the_ranges(
     predictions = random_predictions(n=100).assign(ood_score=lambda cells: cells.logit.abs())
     label_error, abstain, ood = (ENDS[key][end] for key in ("label_error", "abstain", "ood"))
     params = Evaluate(
-        threshold=threshold, tta=False, label_error=label_error, abstain=abstain, ood=ood, doubted=NOTHING
+        threshold=threshold,
+        tta=False,
+        label_error=label_error,
+        abstain=abstain,
+        ood=ood,
+        doubted=NOTHING,
+        corrections=NOTHING,
     )
     card = choose_on_val(predictions[predictions.split == "val"], FACTS, params)
     assert card.error_rates
     assert all(card.error_rates.at(card.threshold))
-    evaluate(predictions, card, label_error, doubted=None)
+    evaluate(predictions, card, label_error, doubted=None, corrections=None)
     metrics = pd.read_csv("plots/metrics.csv").set_index("metric")
     for rate in ("uncertain_rate", "ood_rate"):
         assert metrics.val[rate] == pytest.approx(end, abs=0.02)
@@ -70,29 +76,40 @@ def trained(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     torch.set_deterministic_debug_mode("default")
 
 
-def run_stage(doubted: str) -> dict[str, bytes]:
-    """What the stage writes, by path."""
-    main(Params.model_validate(changed({"preprocess.size": 32, "evaluate.doubted": doubted})))
+def run_stage(**files: str) -> dict[str, bytes]:
+    """What the stage writes, by path; `files` are those of disputed labels."""
+    names = {f"evaluate.{key}": name for key, name in files.items()}
+    main(Params.model_validate(changed({"preprocess.size": 32} | names)))
     return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 
 
-def test_doubted_labels_change_three_columns_of_one_table_and_nothing_else(trained: Path) -> None:
-    (trained / "doubted.csv").write_text("name\n33.png\n40.png\n41.png\n0.png\n")
-    before = run_stage(NOTHING)
+@pytest.mark.parametrize(
+    ("key", "content", "columns", "cells"),
+    [
+        ("doubted", "name\n33.png\n40.png\n41.png\n0.png\n", WITHOUT_DOUBTED, 16 - 3),
+        ("corrections", "name,label\n33.png,0\n40.png,unsure\n0.png,unsure\n20.png,1\n", CORRECTED, 16 - 1),
+    ],
+)
+def test_disputed_labels_change_three_columns_of_one_table_and_nothing_else(
+    key: str, content: str, columns: list[str], cells: int, trained: Path
+) -> None:
+    (trained / "disputed.csv").write_text(content)
+    before = run_stage()
     plain = pd.read_csv("plots/metrics.csv", dtype=str)
-    after = run_stage("doubted.csv")
+    after = run_stage(**{key: "disputed.csv"})
     assert [path for path in after if after[path] != before.get(path)] == ["plots/metrics.csv"]
     table = pd.read_csv("plots/metrics.csv", dtype=str)
-    assert table.columns[-3:].tolist() == WITHOUT_DOUBTED
-    assert table.drop(columns=WITHOUT_DOUBTED).equals(plain.drop(columns=WITHOUT_DOUBTED))
-    assert plain[WITHOUT_DOUBTED].isna().all(axis=None)
-    counts = table.set_index("metric").without_doubted[["tp", "fp", "fn", "tn"]].astype(float)
-    assert counts.sum() == 16 - 3
+    assert table.columns.tolist() == plain.columns.tolist()
+    assert table.drop(columns=columns).equals(plain.drop(columns=columns))
+    assert plain[columns].isna().all(axis=None)
+    counts = table.set_index("metric")[columns[0]][["tp", "fp", "fn", "tn"]].astype(float)
+    assert counts.sum() == cells
 
 
-def test_a_list_of_doubted_labels_that_is_of_no_use_stops_the_stage_before_it_writes(trained: Path) -> None:
-    (trained / "doubted.csv").write_text("name\nelsewhere.png\n")
-    for doubted in ("doubted.csv", "nowhere.csv"):
-        with pytest.raises(UserError, match=rf"evaluate\.doubted: {doubted}"):
-            run_stage(doubted)
+@pytest.mark.parametrize("key", ["doubted", "corrections"])
+def test_a_file_of_disputed_labels_that_is_of_no_use_stops_the_stage_before_it_writes(key: str, trained: Path) -> None:
+    (trained / "disputed.csv").write_text("name,label\nelsewhere.png,1\n")
+    for name in ("disputed.csv", "nowhere.csv"):
+        with pytest.raises(UserError, match=rf"evaluate\.{key}: {name}"):
+            run_stage(**{key: name})
     assert not Path("data/predictions.csv").exists()

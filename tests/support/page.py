@@ -55,10 +55,12 @@ def make_content(
     examples = choose_examples(predictions, 0.5)
     cams = random.integers(0, 256, (len(examples), 64, 64), np.uint8)
     run = page.show_run(HISTORY, sanity, duplicates, split, random.integers(0, 256, (8, 4, 64, 64, 3), np.uint8))
+    run |= {"params": params.model_copy(update={"download": download}), "fixed_split": False, "changed_labels": 0}
     return page.show_results(card.model_dump(), metrics, tables, group, examples, cams, archive) | {
         "data": "synthetic",
         "description": describe_data(download, split),
         "label_error": 0.05,
         "seen": 0,
-        "run": run | {"params": params.model_copy(update={"download": download}), "fixed_split": False},
+        "run": run
+        | {"params": params.model_copy(update={"download": download}), "fixed_split": False, "changed_labels": 0},
     }

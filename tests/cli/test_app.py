@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from malaria.cli.demo import find_port, is_loopback
+from malaria.cli.app import find_port, is_loopback
 from malaria.core.errors import UserError
 
 

@@ -1,0 +1,252 @@
+"""Label cells: one key each, in a queue or by a click on the photograph; and how often the calls were right so far."""
+
+from collections import deque
+
+import numpy as np
+import pandas as pd
+from nicegui import ui
+from nicegui.events import KeyEventArguments, ValueChangeEventArguments
+
+from malaria.app.tab import Asked, Tab
+from malaria.app.widgets import button, interval, percent, plural, text
+from malaria.core.errors import UserError
+from malaria.data.index import CLASSES
+from malaria.labelling.agreement import compare_readers
+from malaria.labelling.labels import find_readers
+from malaria.labelling.progress import Progress, measure_progress
+
+KEYS = {"p": CLASSES[1], "u": CLASSES[0], "n": "not a single cell", "s": "unsure"}
+SETTLED = "settled"  # the reader whose labels two others agreed on
+SHOWN = 20  # disagreements
+
+
+class LabelPanel:
+    """The panel of a tab."""
+
+    def __init__(self, tab: Tab) -> None:
+        self.tab, self.lab = tab, tab.lab
+        self.asked: Asked | None = None
+        self.explained: Asked | None = None
+        self.in_queue = False
+        self.queue: deque[Asked] = deque()
+        self.build()
+        ui.keyboard(self.on_key, repeating=False, ignore=["input", "select", "textarea"])
+
+    def build(self) -> None:
+        text("h2", "Label")
+        ui.input("Reader", value=self.tab.reader, on_change=self.change_reader).props("outlined dense")
+        self.hint = text("p", "").classes("faint")
+        with ui.element("div").classes("actions"):
+            self.start = button("Label the next cells", self.open_queue)
+            self.stop = button("Back to the photograph", self.close)
+        with ui.element("div").classes("actions") as self.keys:
+            self.keys.props('role="group" aria-label="Label of the marked cell"')
+            for key, label in KEYS.items():
+                button(f"{label.capitalize()} ({key.upper()})", lambda label=label: self.give(label))
+            button("Undo (Z)", self.undo)
+        self.question = text("p", "").props('role="status" aria-live="polite"')
+        self.explain = button("Where did the model look?", self.show_saliency)
+        self.saliency = ui.element("img").classes("saliency").props('alt="Saliency map (Grad-CAM) over the cell"')
+        self.accuracy = text("p", "")
+        self.enough = text("p", "").classes("faint")
+        self.readers = ui.element("div")
+
+    # Choosing
+
+    def open_queue(self) -> None:
+        """Ask for one cell after the other, their calls hidden: they would sway the reader."""
+        self.in_queue = True
+        self.queue.clear()
+        self.ask_next()
+
+    def close(self) -> None:
+        """Show calls again."""
+        self.in_queue, self.asked = False, None
+        self.tab.map.unmark()
+        self.tab.show_photograph(fit=True)
+        self.refresh()
+
+    def ask_next(self) -> None:
+        """The next cell of the queue, or of a new one."""
+        given = self.lab.labels(self.tab.reader).labels
+        while self.queue and self.lab.image(*self.queue[0][:2]) in given:
+            self.queue.popleft()
+        if not self.queue:
+            self.queue.extend(Asked(*cell) for cell in self.lab.choose_cells(self.tab.reader))
+        self.asked = self.queue.popleft() if self.queue else None
+        if self.asked:
+            self.tab.ask(self.asked)
+        else:
+            self.in_queue = False
+            self.tab.show_photograph()
+        self.refresh()
+
+    async def show_saliency(self) -> None:
+        """The saliency map of the cell that was clicked."""
+        if self.asked:
+            folder = self.lab.view(self.asked.name).parent
+            try:
+                self.saliency.props["src"] = await self.lab.run("explain_cell", folder, self.asked.row, self.lab.source)
+                self.saliency.set_visibility(True)
+            except (UserError, ValueError, OSError) as error:
+                self.tab.report(str(error))
+
+    def click(self, name: str, row: int) -> None:
+        """A cell was clicked."""
+        self.asked = Asked(name, row, "clicked")
+        self.refresh()
+
+    # Labelling
+
+    def on_key(self, event: KeyEventArguments) -> None:
+        modified = event.modifiers.ctrl or event.modifiers.alt or event.modifiers.meta
+        if not event.action.keydown or modified:
+            return
+        key = str(event.key.name).lower()
+        if key in KEYS:
+            self.give(KEYS[key])
+        elif key == "z":
+            self.undo()
+        elif key == "l" and not self.in_queue:
+            self.open_queue()
+        elif key == "escape":
+            self.close()
+
+    def give(self, label: str) -> None:
+        """Label the cell that is asked for."""
+        if self.asked is None or self.asked.name not in self.lab.entries:
+            return
+        self.tab.attempt(lambda: self._give(label))
+
+    def _give(self, label: str) -> None:
+        assert self.asked
+        self.lab.label(self.tab.reader, self.asked.name, self.asked.row, label, self.asked.chosen)
+        if self.in_queue:
+            self.ask_next()
+
+    def undo(self) -> None:
+        """Take back the last label, and ask for its cell again."""
+        self.tab.attempt(self._undo)
+
+    def _undo(self) -> None:
+        chosen = {image: row.chosen for image, row in self.lab.labels(self.tab.reader).labels.items()}
+        image = self.lab.undo(self.tab.reader)
+        if image and (found := self.lab.find(image)):
+            self.asked = Asked(*found, chosen.get(image, "clicked"))
+            if self.in_queue:
+                self.tab.ask(self.asked)
+            self.refresh()
+
+    # What is shown
+
+    def change_reader(self, event: ValueChangeEventArguments[str | None]) -> None:
+        self.tab.attempt(lambda: self.tab.set_reader(event.value or ""))
+
+    def refresh(self) -> None:
+        """All that follows from the labels."""
+        cells, given = bool(self.lab.done), self.lab.given(self.tab.reader)
+        self.start.set_enabled(cells and not self.in_queue)
+        self.stop.set_visibility(self.in_queue)
+        self.keys.set_visibility(self.asked is not None or bool(given))
+        self.hint.text = (
+            "Click a cell to correct its call, or label the next cells (L): those that teach the model most, and as "
+            "many drawn at random, which alone say how often it is right."
+        )
+        self.question.text = self._ask()
+        self.explain.set_visibility(self.asked is not None and not self.in_queue)
+        if self.explained != self.asked or self.in_queue:
+            self.explained = self.asked
+            self.saliency.set_visibility(False)
+        self._show_progress(given)
+        self._show_readers()
+
+    def _ask(self) -> str:
+        if self.asked is None:
+            return ""
+        number = self.asked.row + 1
+        name = self.lab.entries[self.asked.name].name
+        if self.in_queue:
+            return f"Cell {number} of {name}, marked: is it parasitized? Its call is hidden until you have labelled it."
+        called = self.lab.entries[self.asked.name].called
+        assert called
+        row = called.calls.iloc[self.asked.row]
+        parts = [f"Cell {number} of {name}: {row.prediction.lower()}", f"probability {row.probability:.3f}"]
+        parts += ["uncertain"] if row.uncertain else []
+        parts += [f"out of distribution ({row.ood})"] if row.ood else []
+        own = self.lab.given(self.tab.reader).get(self.lab.image(*self.asked[:2]))
+        return "; ".join(parts) + "." + (f" Your label: {own.lower()}." if own else "")
+
+    def _show_progress(self, given: dict[str, str]) -> None:
+        progress = self.measure()
+        self.accuracy.text = describe(progress, len(given)) if given else ""
+        self.enough.text = advise(progress) if progress.accuracy.n else ""
+
+    def measure(self) -> Progress:
+        """How often the calls of random cells were right: by models that were not trained on these."""
+        rows = self.lab.labels(self.tab.reader).labels
+        random = {image: row.label for image, row in rows.items() if row.chosen == "random"}
+        calls = self.lab.honest_calls(list(random))
+        both = [(label, calls[image]) for image, label in random.items() if label in CLASSES and image in calls]
+        labels, called = (np.array(part) for part in zip(*both, strict=True)) if both else (np.array([]),) * 2
+        return measure_progress(labels == CLASSES[1], called == CLASSES[1])
+
+    def _show_readers(self) -> None:
+        self.readers.clear()
+        others = [name for name in find_readers(self.lab.folder) if name not in (self.tab.reader, SETTLED)]
+        with self.readers:
+            for other in others if self.tab.reader != SETTLED else []:
+                self._show_agreement(other)
+
+    def _show_agreement(self, other: str) -> None:
+        found = compare_readers(self.lab.labels(self.tab.reader).labels, self.lab.labels(other).labels)
+        if not found.cells:
+            return
+        title = f"Agreement with {other}: {percent(found.observed)} of {plural(found.cells, 'cell')}"
+        with ui.expansion(title).classes("wide"):
+            kappa = "n/a" if np.isnan(found.kappa) else f"{found.kappa:.2f} ({found.low:.2f} to {found.high:.2f})"
+            text("p", f"Cohen's kappa: {kappa}.")
+            with ui.element("ul"):
+                shown = found.disagreements.head(SHOWN)
+                for image, one, two in zip(shown.image, shown["first"], shown["second"], strict=True):
+                    with ui.element("li"):
+                        button(image, lambda image=image: self.go_to(image))
+                        text("span", f" {one.lower()}; {other}: {two.lower()}")
+            if len(found.disagreements):
+                button("Settle them", lambda: self.settle(other, found.disagreements))
+
+    def go_to(self, image: str) -> None:
+        """Show a cell and ask for its label."""
+        if found := self.lab.find(image):
+            self.asked = Asked(*found, "clicked")
+            self.tab.go_to(self.asked)
+            self.refresh()
+
+    def settle(self, other: str, disagreements: pd.DataFrame) -> None:
+        """Go through what two readers disagree on; the result, with what they agree on, is a reader of its own."""
+        first, second = (self.lab.labels(name).labels for name in (self.tab.reader, other))
+        settled = self.lab.labels(SETTLED)
+        for image, row in first.items():
+            if image in second and row.label == second[image].label and image not in settled.labels:
+                settled.set(image, row.label, row.patient, row.photo, row.chosen)
+        images = [image for image in disagreements.image if image not in settled.labels]
+        self.tab.set_reader(SETTLED)
+        self.in_queue = True
+        self.queue = deque(Asked(*found, "clicked") for image in images if (found := self.lab.find(image)))
+        self.ask_next()
+
+
+def describe(progress: Progress, labels: int) -> str:
+    """How many labels there are, and how often calls were right."""
+    found = progress.accuracy
+    if not found.n:
+        return f"{plural(labels, 'label')}. None of a cell drawn at random yet, so accuracy is unknown."
+    right = f"{found.count} of {plural(found.n, 'random cell')} called correctly"
+    accuracy = f"{percent(found.value)} ({interval(found.low, found.high)})"
+    return f"{plural(labels, 'label')}; {right}: {accuracy}."
+
+
+def advise(progress: Progress) -> str:
+    """Whether more labels are worth their time."""
+    if progress.enough:
+        return "The next 25 labels will hardly narrow this interval: you may stop."
+    return f"25 more random labels would narrow the interval by about {200 * progress.gain_of(25):.0f} points."

@@ -1,0 +1,100 @@
+"""Adapt the model to the labels, in the background; how good it is, and back to an earlier one."""
+
+from pathlib import Path
+
+import numpy as np
+from nicegui import ui
+from nicegui.events import ValueChangeEventArguments
+
+from malaria.app.tab import Tab
+from malaria.app.widgets import button, interval, percent, plural, text
+from malaria.lab.hand_over import write_bundle, write_table
+from malaria.lab.sheets import Model
+
+
+class ModelPanel:
+    """The panel of a tab."""
+
+    def __init__(self, tab: Tab) -> None:
+        self.tab, self.lab = tab, tab.lab
+        text("h2", "Model")
+        self.choice = ui.select({}, label="Model in use", on_change=self.choose).props("outlined dense options-dense")
+        self.choice.classes("wide")
+        self.adapt = button("Adapt to my labels", lambda: self.tab.attempt(lambda: self.lab.adapt(self.tab.reader)))
+        self.status = text("p", "").props('role="status"')
+        self.chart = ui.element("img").classes("chart")
+        self.drawn: list[str] = []
+        text("h2", "Hand over")
+        with ui.element("div").classes("actions"):
+            button("Table (CSV)", self.download_table)
+            self.bundle = button("Everything (zip)", self.download_bundle)
+        contents = "The zip has labels, tables, overlays, the report on the slide, the model, and a list of hashes."
+        text("p", contents).classes("faint")
+
+    def choose(self, event: ValueChangeEventArguments[str]) -> None:
+        if event.value and event.value != self.lab.source:
+            self.lab.use(event.value)
+
+    def refresh(self) -> None:
+        """All that follows from models and labels."""
+        models = self.lab.models
+        self.choice.set_options({model: self._describe(model) for model in models}, value=self.lab.source)
+        missing = self.lab.missing_labels(self.tab.reader)
+        self.adapt.set_enabled(not missing and not self.lab.adapting)
+        working = "Adapting; this takes some seconds." if self.lab.adapting else ""
+        self.status.text = working or self.lab.message or missing
+        self._draw(models[1:])
+
+    def _describe(self, model: str) -> str:
+        if model == self.lab.base:
+            return f"{Path(model).name}, as it came"
+        adapted = self.lab.adapted[Path(model).name]
+        value, low, high = (adapted.metrics[f"after_balanced_accuracy{it}"] for it in ("", "_low", "_high"))
+        shown = percent(value) if value is not None else "n/a"
+        limits = f" ({interval(low, high)})" if low is not None and high is not None else ""
+        return f"Adapted {Path(model).name}: {plural(adapted.labels, 'label')}, balanced accuracy {shown}{limits}"
+
+    def _draw(self, models: list[str]) -> None:
+        """Accuracy by the number of labels, where there is more than one adapted model."""
+        self.chart.set_visibility(bool(models))
+        if models and models != self.drawn:
+            self.drawn = models
+            self.chart.props["src"] = draw_accuracy(list(self.lab.adapted.values()))
+            self.chart.props["alt"] = "; ".join(map(self._describe, models))
+            self.chart.update()
+
+    def download_table(self) -> None:
+        ui.download.content(write_table(self.lab, self.tab.reader).encode(), "cells.csv", "text/csv")
+
+    async def download_bundle(self) -> None:
+        self.bundle.disable()
+        self.status.text = "Making the zip; a second or two a photograph."
+        try:
+            path = await write_bundle(self.lab, self.tab.reader)
+            ui.download.file(path)
+        except (ValueError, OSError) as error:
+            self.tab.report(str(error))
+        finally:
+            self.bundle.enable()
+            self.refresh()
+
+
+def draw_accuracy(models: list[Model]) -> str:
+    """A small chart as a data URI: balanced accuracy before and after each adaptation, with 95 % intervals."""
+    from matplotlib.figure import Figure  # takes a while to import
+
+    from malaria.report.charts import BLUE, GRAY, to_png
+    from malaria.report.pictures import data_uri
+
+    figure = Figure(figsize=(4.2, 2.4), layout="constrained")
+    axes = figure.subplots()
+    for part, color, shift in (("before", GRAY, -0.6), ("after", BLUE, 0.6)):
+        rows = [
+            [model.labels, *(model.metrics[f"{part}_balanced_accuracy{it}"] for it in ("", "_low", "_high"))]
+            for model in models
+        ]
+        cells, value, low, high = np.array(rows, float).T
+        axes.errorbar(cells + shift, value, [value - low, high - value], color=color, marker="o", capsize=3, label=part)
+    axes.set(xlabel="labels", ylabel="balanced accuracy")
+    axes.legend(loc="lower right")
+    return data_uri("image/png", to_png(figure))

@@ -1,0 +1,1 @@
+"""What the page works on, without a browser: a folder with photographs, cells, labels and models, and a worker."""

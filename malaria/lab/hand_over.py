@@ -1,0 +1,70 @@
+"""What leaves the page: a table of all cells, and a zip of everything with a list of hashes."""
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from malaria.core.artifacts import atomic_write
+from malaria.lab.counts import Count
+from malaria.lab.lab import Lab
+
+BUNDLE = "hand-over.zip"
+
+
+def tabulate(lab: Lab, reader: str) -> pd.DataFrame:
+    """A row a cell: its photograph and patient, place, call, the reader's label, and the decision."""
+    parts = [lab.decided(entry, reader).assign(photo=entry.name, patient=lab.patient(entry.name)) for entry in lab.done]
+    table = pd.concat(parts) if parts else pd.DataFrame(columns=["photo", "patient"])
+    return table[["photo", "patient", *(name for name in table.columns if name not in ("photo", "patient"))]]
+
+
+def write_table(lab: Lab, reader: str) -> str:
+    """`tabulate` as CSV."""
+    return tabulate(lab, reader).to_csv(index=False, lineterminator="\n")
+
+
+def tabulate_counts(counts: list[Count]) -> pd.DataFrame:
+    """A row a photograph or patient, the parasitemia and its interval as shares."""
+    rows: list[dict[str, Any]] = []
+    for count in counts:
+        row = asdict(count)
+        found = row.pop("parasitemia") or {}
+        rows.append(row | {name: found.get(name) for name in ("parasitemia", "low", "high", "any_parasite")})
+    return pd.DataFrame(rows)
+
+
+async def write_bundle(lab: Lab, reader: str) -> Path:
+    """Write everything as a zip into the lab's folder: labels, tables, the model in use, the report on the slide and
+    overlays of photographs; manifest.json has the sha256 of each file."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        names = [entry.name for entry in lab.done if entry.called and entry.called.sheet.is_photograph]
+        photographs = [lab.folder / "photographs" / name for name in names]
+        if photographs:
+            await lab.run("write_report", photographs, folder, lab.source)
+        texts = {
+            "cells.csv": write_table(lab, reader),
+            "photographs.csv": tabulate_counts(lab.count_photographs(reader)).to_csv(index=False, lineterminator="\n"),
+            "patients.csv": tabulate_counts(lab.count_patients(reader)).to_csv(index=False, lineterminator="\n"),
+        }
+        for file, text in texts.items():
+            (folder / file).write_text(text, "utf-8")
+        files = {str(it.relative_to(folder)): it for it in sorted(folder.rglob("*")) if it.is_file()}
+        files |= {it.name: it for it in sorted(lab.folder.glob("labels-*.csv"))}
+        files |= {f"model/{it.name}": it for it in sorted(Path(lab.source).glob("*")) if it.is_file()}
+        return _zip(files, lab.folder / BUNDLE)
+
+
+def _zip(files: dict[str, Path], path: Path) -> Path:
+    hashes = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, file in files.items():
+            archive.write(file, name)
+        archive.writestr("manifest.json", json.dumps({"sha256": hashes}, indent=2))
+    return path
