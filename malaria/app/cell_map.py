@@ -11,7 +11,7 @@ from malaria.slide.overlay import STYLES
 
 PIXELS_JS = "/static/pixels.js"  # as `page` serves malaria/app/static
 AROUND = 3.0  # times its box are shown of a cell that is labelled, so that its neighbours are seen
-ASKED = {"color": "#cc79a7", "weight": 3, "fill": False, "className": "asked"}
+ASKED = {"color": "#000000", "weight": 4, "fill": False, "className": "asked"}
 
 Box = tuple[float, float, float, float]  # x, y, width, height, px
 
@@ -83,6 +83,10 @@ class CellMap:
         x, y, width, height = box
         side = AROUND * max(width, height) / 2
         self._fit(x + width / 2 - side, y + height / 2 - side, x + width / 2 + side, y + height / 2 + side)
+
+    def scroll_to(self) -> None:
+        """Bring the map into the window."""
+        ui.run_javascript(f'getHtmlElement({self.map.id}).scrollIntoView({{block: "nearest"}})')
 
     def fit(self) -> None:
         """Show all of the picture."""

@@ -29,7 +29,6 @@ class LabelPanel:
         self.explained: Asked | None = None
         self.in_queue = False
         self.queue: deque[Asked] = deque()
-        self.build()
         ui.keyboard(self.on_key, repeating=False, ignore=["input", "select", "textarea"])
 
     def build(self) -> None:
@@ -39,17 +38,28 @@ class LabelPanel:
         with ui.element("div").classes("actions"):
             self.start = button("Label the next cells", self.open_queue)
             self.stop = button("Back to the photograph", self.close)
-        with ui.element("div").classes("actions") as self.keys:
-            self.keys.props('role="group" aria-label="Label of the marked cell"')
-            for key, label in KEYS.items():
-                button(f"{label.capitalize()} ({key.upper()})", lambda label=label: self.give(label))
-            button("Undo (Z)", self.undo)
-        self.question = text("p", "").props('role="status" aria-live="polite"')
-        self.explain = button("Where did the model look?", self.show_saliency)
-        self.saliency = ui.element("img").classes("saliency").props('alt="Saliency map (Grad-CAM) over the cell"')
         self.accuracy = text("p", "")
         self.enough = text("p", "").classes("faint")
         self.readers = ui.element("div")
+
+    def build_keys(self) -> None:
+        """What is asked, and the buttons of the answers; to be placed below the photograph."""
+        self.question = text("p", "").props('role="status" aria-live="polite"')
+        with ui.element("div").classes("actions keys").props('role="group" aria-label="Label of the marked cell"'):
+            self.answers = [
+                button(f"{label.capitalize()} ({key.upper()})", lambda label=label: self.give(label))
+                for key, label in KEYS.items()
+            ]
+            self.undo_button = button("Undo (Z)", self.undo)
+        with ui.element("div").classes("actions"):
+            self.explain = button("Where did the model look?", self.show_saliency)
+            self.saliency = ui.element("img").classes("saliency").props('alt="Saliency map (Grad-CAM) over the cell"')
+        self.saliency.set_visibility(False)
+
+    def leave(self) -> None:
+        """Another photograph is shown: nothing is asked any more."""
+        self.in_queue, self.asked = False, None
+        self.tab.map.unmark()
 
     # Choosing
 
@@ -57,14 +67,14 @@ class LabelPanel:
         """Ask for one cell after the other, their calls hidden: they would sway the reader."""
         self.in_queue = True
         self.queue.clear()
+        self.tab.map.scroll_to()
         self.ask_next()
 
     def close(self) -> None:
         """Show calls again."""
-        self.in_queue, self.asked = False, None
-        self.tab.map.unmark()
+        self.leave()
         self.tab.show_photograph(fit=True)
-        self.refresh()
+        self.tab.refresh()
 
     def ask_next(self) -> None:
         """The next cell of the queue, or of a new one."""
@@ -77,9 +87,7 @@ class LabelPanel:
         if self.asked:
             self.tab.ask(self.asked)
         else:
-            self.in_queue = False
-            self.tab.show_photograph()
-        self.refresh()
+            self.close()
 
     async def show_saliency(self) -> None:
         """The saliency map of the cell that was clicked."""
@@ -92,7 +100,9 @@ class LabelPanel:
                 self.tab.report(str(error))
 
     def click(self, name: str, row: int) -> None:
-        """A cell was clicked."""
+        """A cell was clicked; in the queue that which was asked for keeps its turn."""
+        if self.in_queue and self.asked and self.asked.chosen != "clicked":
+            self.queue.appendleft(self.asked)
         self.asked = Asked(name, row, "clicked")
         self.refresh()
 
@@ -147,7 +157,9 @@ class LabelPanel:
         cells, given = bool(self.lab.done), self.lab.given(self.tab.reader)
         self.start.set_enabled(cells and not self.in_queue)
         self.stop.set_visibility(self.in_queue)
-        self.keys.set_visibility(self.asked is not None or bool(given))
+        for answer in self.answers:
+            answer.set_enabled(self.asked is not None)
+        self.undo_button.set_enabled(bool(given))
         self.hint.text = (
             "Click a cell to correct its call, or label the next cells (L): those that teach the model most, and as "
             "many drawn at random, which alone say how often it is right."
@@ -166,7 +178,7 @@ class LabelPanel:
         number = self.asked.row + 1
         name = self.lab.entries[self.asked.name].name
         if self.in_queue:
-            return f"Cell {number} of {name}, marked: is it parasitized? Its call is hidden until you have labelled it."
+            return f"Cell {number} of {name}, marked: is it parasitized? Its call is hidden."
         called = self.lab.entries[self.asked.name].called
         assert called
         row = called.calls.iloc[self.asked.row]
@@ -249,4 +261,4 @@ def advise(progress: Progress) -> str:
     """Whether more labels are worth their time."""
     if progress.enough:
         return "The next 25 labels will hardly narrow this interval: you may stop."
-    return f"25 more random labels would narrow the interval by about {200 * progress.gain_of(25):.0f} points."
+    return f"25 more random labels would narrow the interval by about {2 * progress.gain_of(25):.0f} points."

@@ -23,11 +23,12 @@ class ModelPanel:
         self.adapt = button("Adapt to my labels", lambda: self.tab.attempt(lambda: self.lab.adapt(self.tab.reader)))
         self.status = text("p", "").props('role="status"')
         self.chart = ui.element("img").classes("chart")
+        self.caption = text("p", "Cross-validated on your labels, before and after each adaptation.").classes("faint")
         self.drawn: list[str] = []
         text("h2", "Hand over")
         with ui.element("div").classes("actions"):
-            button("Table (CSV)", self.download_table)
             self.bundle = button("Everything (zip)", self.download_bundle)
+            self.downloads = [button("Table (CSV)", self.download_table), self.bundle]
         contents = "The zip has labels, tables, overlays, the report on the slide, the model, and a list of hashes."
         text("p", contents).classes("faint")
 
@@ -40,9 +41,11 @@ class ModelPanel:
         models = self.lab.models
         self.choice.set_options({model: self._describe(model) for model in models}, value=self.lab.source)
         missing = self.lab.missing_labels(self.tab.reader)
-        self.adapt.set_enabled(not missing and not self.lab.adapting)
-        working = "Adapting; this takes some seconds." if self.lab.adapting else ""
-        self.status.text = working or self.lab.message or missing
+        self.adapt.set_enabled(self.lab.can_adapt(self.tab.reader))
+        self.choice.set_enabled(not self.lab.working)
+        for download in self.downloads:
+            download.set_enabled(not self.lab.working)
+        self.status.text = self.lab.working or self.lab.message or missing
         self._draw(models[1:])
 
     def _describe(self, model: str) -> str:
@@ -57,6 +60,7 @@ class ModelPanel:
     def _draw(self, models: list[str]) -> None:
         """Accuracy by the number of labels, where there is more than one adapted model."""
         self.chart.set_visibility(bool(models))
+        self.caption.set_visibility(bool(models))
         if models and models != self.drawn:
             self.drawn = models
             self.chart.props["src"] = draw_accuracy(list(self.lab.adapted.values()))
@@ -96,5 +100,6 @@ def draw_accuracy(models: list[Model]) -> str:
         cells, value, low, high = np.array(rows, float).T
         axes.errorbar(cells + shift, value, [value - low, high - value], color=color, marker="o", capsize=3, label=part)
     axes.set(xlabel="labels", ylabel="balanced accuracy")
-    axes.legend(loc="lower right")
+    axes.set_xticks(sorted({model.labels for model in models}))
+    axes.legend(loc="best")
     return data_uri("image/png", to_png(figure))

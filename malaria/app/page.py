@@ -9,7 +9,6 @@ from pathlib import Path
 
 from fastapi.responses import FileResponse, Response
 from nicegui import app, ui
-from nicegui.elements.upload_files import FileUpload
 from nicegui.events import GenericEventArguments, UploadEventArguments
 
 from malaria.app import reread_page
@@ -116,7 +115,7 @@ class Page:
         with ui.element("div").classes("app"):
             self.build()
         self.tab.refresh = self.refresh
-        self.tab.on_pick = self.labels.click
+        self.tab.on_pick, self.tab.on_open = self.labels.click, self.labels.leave
         self.refresh()
         ui.timer(REFRESH, self.look)
 
@@ -131,9 +130,11 @@ class Page:
                 self.title = text("h2", "")
                 self.tab.map = CellMap(self.tab.click)
                 self.build_legend()
+                self.labels = LabelPanel(self.tab)
+                self.labels.build_keys()
                 self.remarks = text("p", "").classes("warning")
             with ui.element("section").props('aria-label="Labels and models"').classes("side"):
-                self.labels = LabelPanel(self.tab)
+                self.labels.build()
                 self.models = ModelPanel(self.tab)
         with ui.element("section").props('aria-label="All photographs"') as self.table:
             self.results.build_table()
@@ -173,15 +174,19 @@ class Page:
 
     async def take(self, event: UploadEventArguments) -> None:
         """A file has arrived."""
-        await self.receive(event.file)
+        data = await event.file.read()
+        self.receive(event.file.name, data)
 
-    async def receive(self, file: FileUpload) -> None:
-        data = await file.read()
-        self.tab.attempt(lambda: self.lab.receive(file.name, data))
+    def receive(self, name: str, data: bytes) -> None:
+        """Keep a file, and read it in its turn."""
+        if there := self.lab.find_same(data):
+            self.tab.report(f"{name}: it is here already, as {there}")
+        else:
+            self.tab.attempt(lambda: self.lab.receive(name, data))
 
     def take_example(self) -> None:
         """The photograph that is part of the package."""
-        self.tab.attempt(lambda: self.lab.receive("drawn-example.jpg", EXAMPLE.read_bytes()))
+        self.receive("drawn-example.jpg", EXAMPLE.read_bytes())
 
     def show_rejected(self, event: GenericEventArguments) -> None:
         """The browser has not sent some files, or the server has not taken them."""
@@ -233,12 +238,18 @@ class Page:
         self.tab.show_photograph(fit=True)
 
     def show_progress(self) -> None:
-        waiting, read = self.lab.waiting, len(self.lab.done)
-        if waiting:
-            self.status.text = f"Reading: {read} done, {waiting} to go."
-        else:
-            self.status.text = f"{plural(read, 'photograph')} read." if read else ""
+        waiting, read = self.lab.waiting, self.describe_read()
+        done = f"{read} read." if read else ""
+        self.status.text = f"Reading: {waiting} to go. {done}" if waiting else done
         self.cancel.set_visibility(waiting > 1)
+
+    def describe_read(self) -> str:
+        """As 4 photographs and 20 crops."""
+        sheets = [entry.called.sheet for entry in self.lab.done if entry.called]
+        photographs = sum(sheet.is_photograph for sheet in sheets)
+        crops = sum(len(sheet.table) for sheet in sheets if not sheet.is_photograph)
+        named = ((photographs, "photograph"), (crops, "crop"))
+        return " and ".join(plural(number, name) for number, name in named if number)
 
     def show_problems(self) -> None:
         failed = [f"{entry.name}: {entry.problem}" for entry in self.lab.entries.values() if entry.state == "failed"]

@@ -23,6 +23,13 @@ COLUMNS = {
     "labelled": "Labelled",
     "problems": "Remarks",
 }
+# Quasar sorts by a click on the cell, which no key reaches: the click of a button in it does
+HEAD = """
+<q-th :props="props" :aria-sort="!props.col.__thClass.includes('sorted') ? null
+  : props.col.__thClass.includes('sort-desc') ? 'descending' : 'ascending'">
+  <button type="button">{{ props.col.label }}</button>
+</q-th>
+"""
 NAME = """
 <q-td :props="props">
   <button type="button" class="link" @click="() => $parent.$emit('open', props.row.name)">{{ props.value }}</button>
@@ -52,6 +59,7 @@ class ResultPanel:
         ]
         self.table = ui.table(rows=[], columns=columns, row_key="name", pagination={"rowsPerPage": 10})
         self.table.props('flat dense aria-label="Photographs"').classes("wide")
+        self.table.add_slot("header-cell", HEAD)
         self.table.add_slot("body-cell-name", NAME)
         self.table.add_slot("body-cell-patient", PATIENT)
         self.table.on("open", lambda event: self.tab.open(event.args))

@@ -36,6 +36,7 @@ class Tab:
         self.map: CellMap
         self.refresh: Callable[[], None]
         self.on_pick: Callable[[str, int], None]  # a cell was clicked
+        self.on_open: Callable[[], None]  # another photograph is shown
 
     # Problems
 
@@ -73,8 +74,10 @@ class Tab:
         """Show another entry, with its calls."""
         if name in self.lab.entries:
             self.name = name
+            self.on_open()
             self.show_photograph(fit=True)
-            self.lab.changed()
+            self.map.scroll_to()
+            self.refresh()
 
     def show_photograph(self, fit: bool = False) -> None:
         """The picture and its cells with their calls; nothing where there is none."""
@@ -100,6 +103,7 @@ class Tab:
         if called:
             self._show_picture(called)
             self.map.ask(called.sheet.outlines[asked.row], self._box(called, asked.row))
+            self.refresh()
 
     def go_to(self, asked: Asked) -> None:
         """Show a cell among the others."""
@@ -108,6 +112,7 @@ class Tab:
         if called := self.called:
             self.map.mark(called.sheet.outlines[asked.row])
             self.map.go_to(self._box(called, asked.row))
+            self.refresh()
 
     @staticmethod
     def _box(called: Called, row: int) -> tuple[float, float, float, float]:

@@ -34,14 +34,12 @@ def interval(low: float, high: float) -> str:
 
 
 def describe_parasitemia(count: Count) -> str:
-    """The parasitemia with its interval; below its upper limit where no parasite cannot be excluded."""
+    """The parasitemia with its interval."""
     found = count.parasitemia
     if found is None:
         return "not for crops"
     if math.isnan(found.parasitemia):
         return "n/a"
-    if found.low == 0:
-        return f"below {percent(found.high)}"
     return f"{percent(found.parasitemia)} ({interval(found.low, found.high)})"
 
 

@@ -44,21 +44,29 @@ async def write_bundle(lab: Lab, reader: str) -> Path:
     overlays of photographs; manifest.json has the sha256 of each file."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        names = [entry.name for entry in lab.done if entry.called and entry.called.sheet.is_photograph]
-        photographs = [lab.folder / "photographs" / name for name in names]
-        if photographs:
-            await lab.run("write_report", photographs, folder, lab.source)
-        texts = {
-            "cells.csv": write_table(lab, reader),
-            "photographs.csv": tabulate_counts(lab.count_photographs(reader)).to_csv(index=False, lineterminator="\n"),
-            "patients.csv": tabulate_counts(lab.count_patients(reader)).to_csv(index=False, lineterminator="\n"),
-        }
+        for patient, photographs in group_photographs(lab).items():
+            await lab.run("write_report", photographs, folder, patient, lab.source)
+        counts = {"photograph": lab.count_photographs(reader), "patient": lab.count_patients(reader)}
+        texts = {"cells.csv": write_table(lab, reader)}
+        for of, counted in counts.items():
+            table = tabulate_counts(counted)
+            texts[f"parasitemia-by-{of}.csv"] = table.to_csv(index=False, lineterminator="\n")
         for file, text in texts.items():
             (folder / file).write_text(text, "utf-8")
         files = {str(it.relative_to(folder)): it for it in sorted(folder.rglob("*")) if it.is_file()}
         files |= {it.name: it for it in sorted(lab.folder.glob("labels-*.csv"))}
-        files |= {f"model/{it.name}": it for it in sorted(Path(lab.source).glob("*")) if it.is_file()}
+        files |= {image: lab.folder / image for image in lab.given(reader)}
+        files |= {f"model/{it.name}": it for it in sorted(Path(lab.source).glob("[!.]*")) if it.is_file()}
         return _zip(files, lab.folder / BUNDLE)
+
+
+def group_photographs(lab: Lab) -> dict[str, list[Path]]:
+    """The photographs by patient, "" for none: a report is on one patient's slide."""
+    groups: dict[str, list[Path]] = {}
+    for entry in lab.done:
+        if entry.called and entry.called.sheet.is_photograph:
+            groups.setdefault(lab.patient(entry.name), []).append(lab.folder / "photographs" / entry.name)
+    return groups
 
 
 def _zip(files: dict[str, Path], path: Path) -> Path:

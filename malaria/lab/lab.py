@@ -38,7 +38,7 @@ class Lab(Photographs):
         super().__init__(folder, source)
         self.base = source
         self.patients = self._read_patients()
-        self.adapting = False
+        self.working = ""  # what goes on with models
         self.message = ""  # of the last adaptation
         self.model: Model  # in use
         self.adapted: dict[str, Model] = {}  # by number
@@ -106,7 +106,9 @@ class Lab(Photographs):
         file.set(image, label, patient=self.patient(name), photo=photo, chosen=chosen)
         self._mark_random(reader)
         self.changed()
-        if new and len(file.labels) % STEP == 0 and self.can_adapt(reader):
+        usable = sum(given in CLASSES for given in self.given(reader).values())
+        newest = self.source == self.models[-1]  # else another was chosen on purpose
+        if new and label in CLASSES and usable % STEP == 0 and newest and self.can_adapt(reader):
             self.adapt(reader)
 
     def image(self, name: str, row: int) -> str:
@@ -217,40 +219,59 @@ class Lab(Photographs):
         if few:
             return f"Label at least two {' and two '.join(few)} cells."
         usable = sum(label in CLASSES for label in given)
-        return f"{FEWEST - usable} more labels until the model can be adapted." if usable < FEWEST else ""
+        left = FEWEST - usable
+        return f"{left} more parasitized or uninfected until the model can be adapted." if left > 0 else ""
 
     def can_adapt(self, reader: str) -> bool:
-        return not self.adapting and not self.missing_labels(reader)
+        return not self.working and not self.missing_labels(reader)
 
     def adapt(self, reader: str) -> None:
         """Adapt the base model to a reader's labels, in the background."""
-        self.adapting, self.message = True, ""
-        self.changed()
+        self._begin("Adapting; this takes ten seconds or some more.")
         self._start(self._adapt(reader))
+
+    def _begin(self, work: str) -> None:
+        self.working, self.message = work, ""
+        self.changed()
 
     async def _adapt(self, reader: str) -> None:
         out = self.folder / "models" / str(max(map(int, self.adapted), default=0) + 1)
         try:
             await self.run("adapt_model", reader_path(self.folder, reader), self.base, out)
             self.adapted[out.name] = await self.run("open_model", str(out))
-            await self._use(str(out))
+            self.message = describe_failure(self.adapted[out.name])
+            if not self.message:
+                await self._call_all(str(out))
         except (UserError, ValueError, OSError) as error:
             self.message = str(error)
         finally:
-            self.adapting = False
+            self.working = ""
             self.changed()
 
     def use(self, model: str) -> None:
         """Call all cells by another model of `models`."""
+        self._begin("Calling all cells by another model.")
         self._start(self._use(model))
 
     async def _use(self, model: str) -> None:
-        self.source = model
-        write_bytes(self.folder / "model.txt", model.encode())
-        self.model = await self.run("open_model", model)
-        for entry in list(self.done):
-            entry.called = await self.run("call_sheet", self.folder / "cells" / entry.name, model)
+        try:
+            await self._call_all(model)
+        except (UserError, ValueError, OSError) as error:
+            self.message = str(error)
+        finally:
+            self.working = ""
             self.changed()
+
+    async def _call_all(self, source: str) -> None:
+        """Call all cells by another model, and only then show any of it: what is counted is always of one model."""
+        model = await self.run("open_model", source)
+        called: dict[str, Called] = {}
+        while left := [entry.name for entry in self.done if entry.name not in called]:  # some may just have been read
+            called[left[0]] = await self.run("call_sheet", self.folder / "cells" / left[0], source)
+        for entry in self.done:
+            entry.called = called[entry.name]
+        self.source, self.model = source, model
+        write_bytes(self.folder / "model.txt", source.encode())
 
     def honest_calls(self, images: list[str]) -> dict[str, str]:
         """The calls of some cells by a network that was not trained on them, by image.
@@ -268,3 +289,15 @@ class Lab(Photographs):
             called = predictions.probability >= self.model.threshold
             calls |= {name: CLASSES[int(call)] for name, call in zip(predictions.name, called, strict=True)}
         return {image: calls[image] for image in images if image in calls}
+
+
+def describe_failure(adapted: Model) -> str:
+    """Why an adapted model is not taken into use; empty where it is better, on the labels, than what it began with."""
+    before, after = (adapted.metrics[f"{part}_balanced_accuracy"] for part in ("before", "after"))
+    if before is None or after is None or after >= before:
+        return ""
+    return (
+        f"Adapted to {adapted.labels} labels the model is no better: balanced accuracy {100 * before:.0f} % before and "
+        f"{100 * after:.0f} % after, cross-validated. It is in the list, but not in use. Label more cells, and both "
+        "classes in each patient."
+    )

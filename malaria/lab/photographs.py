@@ -4,16 +4,17 @@ import asyncio
 import re
 import shutil
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
 from malaria.core.artifacts import write_bytes
-from malaria.core.errors import UserError
 from malaria.core.workers import start_pool
 from malaria.lab.jobs import run_job
-from malaria.lab.sheets import MOST_CROPS, Called, Read
+from malaria.lab.sheets import MOST_CROPS, PIXELS, SHEET, VIEW, Called, Read
 
 AT_A_TIME = 16  # small files of a job, which is one photograph or some crops
 JOB_BYTES = 400_000  # of the small files of a job: so many crops, but one photograph
@@ -101,27 +102,32 @@ class Photographs:
 
     def receive(self, name: str, data: bytes) -> str:
         """Keep a file that was dropped, and read it in its turn; returns the name under which it is kept."""
-        kept = self._pick_name(clean_name(name), data)
-        if kept not in self.entries:
-            write_bytes(self._photographs / kept, data)
-            self.entries[kept] = Entry(kept)
-            self._waiting.append(self._photographs / kept)
-            self.changed()
-            self._work()
+        if there := self.find_same(data):
+            return there
+        kept = self._pick_name(clean_name(name))
+        write_bytes(self._photographs / kept, data)
+        self.entries[kept] = Entry(kept)
+        self._waiting.append(self._photographs / kept)
+        self.changed()
+        self._work()
         return kept
 
-    def _pick_name(self, name: str, data: bytes) -> str:
-        """The name, or with a number where another file has it; that of the same file dropped again is the same."""
-        stem, suffix = Path(name).stem, Path(name).suffix
-        for number in range(1, 10_000):
-            kept = name if number == 1 else f"{stem}-{number}{suffix}"
-            path = self._photographs / kept
-            crops = list((self.folder / "cells").glob(f"crops-*/{kept}"))
-            if not path.exists() and not crops:
-                return kept
-            if any(there.read_bytes() == data for there in [path, *crops] if there.exists()):
-                return kept
-        raise UserError(f"{name}: too many files of this name")
+    def _files(self) -> Iterator[Path]:
+        """What was dropped: photographs, and crops."""
+        yield from self._photographs.glob("*")
+        for sheet in (self.folder / "cells").glob("crops-*"):
+            yield from (file for file in sheet.glob("*") if file.name not in (SHEET, VIEW, PIXELS))
+
+    def find_same(self, data: bytes) -> str | None:
+        """The name of a file with this content, whatever it was called: its cells are not to be counted twice."""
+        same = (file.name for file in self._files() if file.stat().st_size == len(data) and file.read_bytes() == data)
+        return next(same, None)
+
+    def _pick_name(self, name: str) -> str:
+        """The name, or with a number where another file has it."""
+        stem, suffix, taken = Path(name).stem, Path(name).suffix, {file.name for file in self._files()}
+        names = chain([name], (f"{stem}-{number}{suffix}" for number in count(2)))
+        return next(it for it in names if it not in taken)
 
     def cancel(self) -> None:
         """Forget the files that wait; what is being read is read to its end."""

@@ -3,6 +3,7 @@
 It alone imports torch. Its functions take and return plain data, and keep nothing but the model that was used last.
 """
 
+import re
 import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
@@ -143,9 +144,9 @@ def adapt_model(labels: Path, base: str, out: Path, seed: int = 0) -> None:
     write_adapted(adapted, out)
 
 
-def write_report(photographs: Sequence[Path], folder: Path, source: str) -> None:
-    """The report on a slide, slide.html, and an overlay of each photograph, as `malaria smear-report` and `malaria
-    predict --overlay` write them: of the model's calls alone."""
+def write_report(photographs: Sequence[Path], folder: Path, patient: str, source: str) -> None:
+    """The report on a patient's slide and an overlay of each photograph, as `malaria smear-report` and `malaria predict
+    --overlay` write them: of the model's calls alone."""
     classifier, _ = _load(source)
     card = classifier.card
     slide = Slide(card.threshold, choose_side(len(photographs)))
@@ -153,8 +154,9 @@ def write_report(photographs: Sequence[Path], folder: Path, source: str) -> None
     for part in predict_files([ImageFile(str(it)) for it in photographs], classifier, None, 1, "photo"):
         exports.add(part)
         slide.add(Path(str(part.file and part.file.name)).name, reopen(part))
-    page = render_slide(slide, classifier, "Malaria smear report", card.operating_point, RED_CELLS)
-    write_text(folder / "slide.html", page)
+    title = f"Malaria smear report: {patient}" if patient else "Malaria smear report"
+    name = "slide-" + re.sub(r"[^\w.-]", "_", patient) if patient else "slide"
+    write_text(folder / f"{name}.html", render_slide(slide, classifier, title, card.operating_point, RED_CELLS))
 
 
 def explain_cell(folder: Path, row: int, source: str) -> str:

@@ -85,14 +85,14 @@ def test_a_file_that_is_no_image_is_a_line_and_the_others_are_read(
     assert {path.name for path in tmp_path.iterdir()} == {"lab"}
 
 
-def test_the_same_file_again_is_one_and_another_of_that_name_gets_a_number(
+def test_the_same_file_again_is_one_whatever_its_name_and_another_of_that_name_gets_a_number(
     tmp_path: Path, model: Path, photographs: dict[str, bytes]
 ) -> None:
     one, two = photographs.values()
     with opened(tmp_path, model) as (lab, wait):
         names = [lab.receive("a.png", data) for data in (one, one, two, two)]
         wait()
-        names += [lab.receive("a.png", data) for data in (one, two)]
+        names += [lab.receive("b.png", data) for data in (one, two)]
         assert names == ["a.png", "a.png", "a-2.png", "a-2.png", "a.png", "a-2.png"]
         assert len(lab.done) == 2
 
@@ -145,6 +145,7 @@ def test_the_model_is_adapted_to_labels_and_an_earlier_one_can_be_used_again(
         wait()
         assert lab.message == ""
         assert lab.source == str(tmp_path / "models/1")
+        assert not lab.working
         adapted = lab.done[0].called
         assert base is not None
         assert adapted is not None
@@ -156,6 +157,25 @@ def test_the_model_is_adapted_to_labels_and_an_earlier_one_can_be_used_again(
         wait()
         assert lab.done[0].called
         pd.testing.assert_frame_equal(lab.done[0].called.calls, base.calls)
+
+
+def test_an_adapted_model_that_is_worse_on_the_labels_is_kept_but_not_used(
+    tmp_path: Path, model: Path, crops: dict[str, bytes]
+) -> None:
+    with opened(tmp_path, model) as (lab, wait):
+        drop(lab, crops)
+        wait()
+        called = lab.done[0].called
+        assert called
+        for row, call in enumerate(called.calls.prediction):  # as the model has it, which no other can do better
+            lab.label(READER, "crops-1", row, call, "random")
+        lab.adapt(READER)
+        wait()
+        before, after = (lab.adapted["1"].metrics[f"{part}_balanced_accuracy"] for part in ("before", "after"))
+        assert before == 1
+        assert after is not None
+        assert bool(lab.message) == (after < 1) == (lab.source == str(model))
+        assert len(lab.models) == 2
 
 
 def test_a_session_goes_on_where_it_stopped(
