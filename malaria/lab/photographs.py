@@ -1,10 +1,10 @@
 """The photographs of a lab: kept as they come in, and read one after the other by a worker process."""
 
 import asyncio
+import hashlib
 import re
 import shutil
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import chain, count
@@ -47,6 +47,7 @@ class Photographs:
         self.folder, self.source = folder, source
         self.entries: dict[str, Entry] = {}
         self.version = 0
+        self._kept: dict[str, str] = {}  # the name of each file that was dropped, by the sha256 of its content
         self._waiting: deque[Path] = deque()
         self._working = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -55,10 +56,13 @@ class Photographs:
 
     def find_files(self) -> None:
         """Find what an earlier session left."""
-        for file in sorted(self._photographs.glob("*")) if self._photographs.is_dir() else []:
+        for file in sorted(self._photographs.glob("*")):
             self.entries[file.name] = Entry(file.name)
+            self._kept[hashlib.sha256(file.read_bytes()).hexdigest()] = file.name
         for sheet in sorted((self.folder / "cells").glob("crops-*")):
             self.entries[sheet.name] = Entry(sheet.name)
+            crops = (file for file in sheet.glob("*") if file.name not in (SHEET, VIEW, PIXELS))
+            self._kept |= {hashlib.sha256(file.read_bytes()).hexdigest(): file.name for file in crops}
 
     def start(self) -> None:
         """Read again what was there; to be called in the event loop, in which all work is then started."""
@@ -106,33 +110,32 @@ class Photographs:
             return there
         kept = self._pick_name(clean_name(name))
         write_bytes(self._photographs / kept, data)
+        self._kept[hashlib.sha256(data).hexdigest()] = kept
         self.entries[kept] = Entry(kept)
         self._waiting.append(self._photographs / kept)
         self.changed()
         self._work()
         return kept
 
-    def _files(self) -> Iterator[Path]:
-        """What was dropped: photographs, and crops."""
-        yield from self._photographs.glob("*")
-        for sheet in (self.folder / "cells").glob("crops-*"):
-            yield from (file for file in sheet.glob("*") if file.name not in (SHEET, VIEW, PIXELS))
-
     def find_same(self, data: bytes) -> str | None:
         """The name of a file with this content, whatever it was called: its cells are not to be counted twice."""
-        same = (file.name for file in self._files() if file.stat().st_size == len(data) and file.read_bytes() == data)
-        return next(same, None)
+        return self._kept.get(hashlib.sha256(data).hexdigest())
 
     def _pick_name(self, name: str) -> str:
         """The name, or with a number where another file has it."""
-        stem, suffix, taken = Path(name).stem, Path(name).suffix, {file.name for file in self._files()}
+        stem, suffix, taken = Path(name).stem, Path(name).suffix, {*self._kept.values()}
         names = chain([name], (f"{stem}-{number}{suffix}" for number in count(2)))
         return next(it for it in names if it not in taken)
+
+    def _forget(self, name: str) -> None:
+        """Delete a photograph that was dropped."""
+        (self._photographs / name).unlink(missing_ok=True)
+        self._kept = {content: kept for content, kept in self._kept.items() if kept != name}
 
     def cancel(self) -> None:
         """Forget the files that wait; what is being read is read to its end."""
         for file in self._waiting:
-            file.unlink(missing_ok=True)
+            self._forget(file.name)
             del self.entries[file.name]
         self._waiting.clear()
         self.changed()
@@ -145,8 +148,10 @@ class Photographs:
     def remove(self, name: str) -> None:
         """Remove a photograph and its cells; labels that were given to them stay in the readers' files."""
         entry = self.entries.pop(name)
-        if entry.state == "done":
-            (self._photographs / name).unlink(missing_ok=True)
+        if entry.called:
+            crops = [] if entry.called.sheet.is_photograph else entry.called.sheet.table.image
+            for file in [name, *(Path(crop).name for crop in crops)]:
+                self._forget(file)
             shutil.rmtree(self.folder / "cells" / name, ignore_errors=True)
         self.changed()
 
@@ -205,7 +210,7 @@ class Photographs:
         for called in read.called:
             self.entries[called.sheet.name] = Entry(called.sheet.name, "done", called=called)
         for name, problem in read.broken.items():
-            (self._photographs / name).unlink(missing_ok=True)
+            self._forget(name)
             self.entries[name] = Entry(name, "failed", problem)
 
     def _crops_sheet(self, more: int) -> str:
