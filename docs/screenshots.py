@@ -54,12 +54,13 @@ def main() -> None:
 
 def shoot_app(browser: Browser, address: str) -> None:
     """The page with the drawn photograph; a cell to be labelled; and what a phone shows."""
-    page = browser.new_page(viewport={"width": WIDTH, "height": 1250})
+    page = browser.new_page(viewport={"width": WIDTH, "height": 1150})
     page.goto(address)
     page.get_by_text("Try the drawn example").click()
     page.get_by_text("1 photograph read").wait_for()
     page.locator("path.cell").nth(30).wait_for()
     page.wait_for_timeout(SETTLES)
+    page.locator(".headline").evaluate("element => element.scrollIntoView()")
     page.screenshot(path=IMAGES / "app.png")
     for key in "luuuu":
         page.keyboard.press(key)

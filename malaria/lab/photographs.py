@@ -149,8 +149,8 @@ class Photographs:
         """Remove a photograph and its cells; labels that were given to them stay in the readers' files."""
         entry = self.entries.pop(name)
         if entry.called:
-            crops = [] if entry.called.sheet.is_photograph else entry.called.sheet.table.image
-            for file in [name, *(Path(crop).name for crop in crops)]:
+            sheet = entry.called.sheet
+            for file in [name] if sheet.is_photograph else [Path(image).name for image in sheet.table.image]:
                 self._forget(file)
             shutil.rmtree(self.folder / "cells" / name, ignore_errors=True)
         self.changed()
