@@ -1,4 +1,7 @@
-"""The former name of `malaria app`."""
+"""The former name of `malaria app`, for one release more.
+
+uv run --extra app malaria demo
+"""
 
 from malaria.cli.app import add_arguments, run
 

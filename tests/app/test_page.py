@@ -300,6 +300,7 @@ def test_two_tabs_two_readers_and_what_they_disagree_on(
         ] * 2
 
 
+@pytest.mark.slow
 def test_bad_files_are_lines_and_never_html(
     browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:
@@ -337,6 +338,7 @@ def test_patients_come_from_a_csv_file(browser: Browser, address: str, photograp
         assert "p.csv" in visit.alerts(1)[0]
 
 
+@pytest.mark.slow
 def test_the_saliency_map_of_a_cell_is_shown(browser: Browser, address: str, photographs: list[File]) -> None:
     with visiting(browser, address) as visit:
         visit.upload(photographs[0])
