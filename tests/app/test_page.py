@@ -375,20 +375,17 @@ def test_it_fits_a_phone_and_follows_the_systems_theme(
 def test_two_hundred_photographs_do_not_freeze_the_page(
     browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:
-    many = [tmp_path / f"IMG_{n:03}.png" for n in range(300)]  # of which each is another file
+    many = [tmp_path / f"IMG_{n:03}.png" for n in range(200)]  # of which each is another file
     for n, path in enumerate(many):
         path.write_bytes(photographs[n % 3]["buffer"] + bytes(n))
     with serve(model, tmp_path / "lab") as (_, address), visiting(browser, address) as visit:
-        visit.page.set_input_files("input[type=file] >> nth=0", many[:200])
+        visit.page.set_input_files("input[type=file] >> nth=0", many)
         visit.page.get_by_text(re.compile(r"Reading: \d+ to go. \d")).wait_for()
         visit.ask()  # while others are read
         visit.answer("u")
         visit.page.keyboard.press("Escape")
         visit.page.get_by_text("200 photographs read").wait_for(timeout=300_000)
         assert len(read_labels(tmp_path / "lab")) == 1
-        visit.page.set_input_files("input[type=file] >> nth=0", many[200:])
-        visit.click("Cancel what waits")
-        visit.page.get_by_text(re.compile(r"^2\d\d photographs read")).wait_for()
 
 
 def test_no_file_of_the_server_can_be_read(address: str) -> None:
