@@ -1,16 +1,19 @@
 """Label cells: one key each, in a queue or by a click on the photograph; and how often the calls were right so far."""
 
 from collections import deque
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from nicegui import ui
-from nicegui.events import KeyEventArguments, ValueChangeEventArguments
+from nicegui.events import ValueChangeEventArguments
 
+from malaria.app.charts import Chart, draw_progress
 from malaria.app.tab import Asked, Tab
-from malaria.app.widgets import button, interval, percent, plural, text
+from malaria.app.widgets import bind_keys, button, interval, percent, plural, text
 from malaria.core.errors import UserError
 from malaria.data.index import CLASSES
+from malaria.evaluation.metrics import Array
 from malaria.labelling.agreement import compare_readers
 from malaria.labelling.labels import find_readers
 from malaria.labelling.progress import Progress, measure_progress
@@ -18,6 +21,7 @@ from malaria.labelling.progress import Progress, measure_progress
 KEYS = {"p": CLASSES[1], "u": CLASSES[0], "n": "not a single cell", "s": "unsure"}
 SETTLED = "settled"  # the reader whose labels two others agreed on
 SHOWN = 20  # disagreements
+DRAW_EVERY = 5  # random labels
 
 
 class LabelPanel:
@@ -29,7 +33,8 @@ class LabelPanel:
         self.explained: Asked | None = None
         self.in_queue = False
         self.queue: deque[Asked] = deque()
-        ui.keyboard(self.on_key, repeating=False, ignore=["input", "select", "textarea"])
+        labels = {key: partial(self.give, label) for key, label in KEYS.items()}
+        bind_keys({**labels, "z": self.undo, "l": self.open_queue, "escape": self.close})
 
     def build(self) -> None:
         text("h2", "Label")
@@ -40,6 +45,7 @@ class LabelPanel:
             self.stop = button("Back to the photograph", self.close)
         self.accuracy = text("p", "")
         self.enough = text("p", "").classes("faint")
+        self.chart = Chart("Accuracy so far, on the random cells in the order in which you labelled them.")
         self.readers = ui.element("div")
 
     def build_keys(self) -> None:
@@ -65,6 +71,8 @@ class LabelPanel:
 
     def open_queue(self) -> None:
         """Ask for one cell after the other, their calls hidden: they would sway the reader."""
+        if self.in_queue:
+            return
         self.in_queue = True
         self.queue.clear()
         self.tab.map.scroll_to()
@@ -107,20 +115,6 @@ class LabelPanel:
         self.refresh()
 
     # Labelling
-
-    def on_key(self, event: KeyEventArguments) -> None:
-        modified = event.modifiers.ctrl or event.modifiers.alt or event.modifiers.meta
-        if not event.action.keydown or modified:
-            return
-        key = str(event.key.name).lower()
-        if key in KEYS:
-            self.give(KEYS[key])
-        elif key == "z":
-            self.undo()
-        elif key == "l" and not self.in_queue:
-            self.open_queue()
-        elif key == "escape":
-            self.close()
 
     def give(self, label: str) -> None:
         """Label the cell that is asked for."""
@@ -189,18 +183,24 @@ class LabelPanel:
         return "; ".join(parts) + "." + (f" Your label: {own.lower()}." if own else "")
 
     def _show_progress(self, given: dict[str, str]) -> None:
-        progress = self.measure()
+        labels, called = self.compare()
+        progress = measure_progress(labels, called)
         self.accuracy.text = describe(progress, len(given)) if given else ""
         self.enough.text = advise(progress) if progress.accuracy.n else ""
+        shown = len(labels) // DRAW_EVERY * DRAW_EVERY
+        if shown:
+            self.chart.show(draw_progress, (labels == called)[:shown].tolist(), self.accuracy.text)
+        else:
+            self.chart.hide()
 
-    def measure(self) -> Progress:
-        """How often the calls of random cells were right: by models that were not trained on these."""
+    def compare(self) -> tuple[Array, Array]:
+        """The labels (n,) of random cells, and calls by models that were not trained on them; 1 is parasitized."""
         rows = self.lab.labels(self.tab.reader).labels
         random = {image: row.label for image, row in rows.items() if row.chosen == "random"}
         calls = self.lab.honest_calls(list(random))
         both = [(label, calls[image]) for image, label in random.items() if label in CLASSES and image in calls]
-        labels, called = (np.array(part) for part in zip(*both, strict=True)) if both else (np.array([]),) * 2
-        return measure_progress(labels == CLASSES[1], called == CLASSES[1])
+        table = np.array(both, str).reshape(-1, 2) == CLASSES[1]
+        return table[:, 0].astype(int), table[:, 1].astype(int)
 
     def _show_readers(self) -> None:
         self.readers.clear()

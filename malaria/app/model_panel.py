@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
+from malaria.app.charts import Chart, draw_models
 from malaria.app.tab import Tab
 from malaria.app.widgets import button, interval, percent, plural, text
 from malaria.lab.hand_over import write_bundle, write_table
-from malaria.lab.sheets import Model
 
 
 class ModelPanel:
@@ -22,9 +21,7 @@ class ModelPanel:
         self.choice.classes("wide")
         self.adapt = button("Adapt to my labels", lambda: self.tab.attempt(lambda: self.lab.adapt(self.tab.reader)))
         self.status = text("p", "").props('role="status"')
-        self.chart = ui.element("img").classes("chart")
-        self.caption = text("p", "Cross-validated on your labels, before and after each adaptation.").classes("faint")
-        self.drawn: list[str] = []
+        self.chart = Chart("Cross-validated on your labels, before and after each adaptation.")
         text("h2", "Hand over")
         with ui.element("div").classes("actions"):
             self.bundle = button("Everything (zip)", self.download_bundle)
@@ -46,7 +43,8 @@ class ModelPanel:
         for download in self.downloads:
             download.set_enabled(not self.lab.working)
         self.status.text = self.lab.working or self.lab.message or missing
-        self._draw(models[1:])
+        if adapted := list(self.lab.adapted.values()):
+            self.chart.show(draw_models, adapted, "; ".join(map(self._describe, models[1:])))
 
     def _describe(self, model: str) -> str:
         if model == self.lab.base:
@@ -56,16 +54,6 @@ class ModelPanel:
         shown = percent(value) if value is not None else "n/a"
         limits = f" ({interval(low, high)})" if low is not None and high is not None else ""
         return f"Adapted {Path(model).name}: {plural(adapted.labels, 'label')}, balanced accuracy {shown}{limits}"
-
-    def _draw(self, models: list[str]) -> None:
-        """Accuracy by the number of labels, where there is more than one adapted model."""
-        self.chart.set_visibility(bool(models))
-        self.caption.set_visibility(bool(models))
-        if models and models != self.drawn:
-            self.drawn = models
-            self.chart.props["src"] = draw_accuracy(list(self.lab.adapted.values()))
-            self.chart.props["alt"] = "; ".join(map(self._describe, models))
-            self.chart.update()
 
     def download_table(self) -> None:
         ui.download.content(write_table(self.lab, self.tab.reader).encode(), "cells.csv", "text/csv")
@@ -81,25 +69,3 @@ class ModelPanel:
         finally:
             self.bundle.enable()
             self.refresh()
-
-
-def draw_accuracy(models: list[Model]) -> str:
-    """A small chart as a data URI: balanced accuracy before and after each adaptation, with 95 % intervals."""
-    from matplotlib.figure import Figure  # takes a while to import
-
-    from malaria.report.charts import BLUE, GRAY, to_png
-    from malaria.report.pictures import data_uri
-
-    figure = Figure(figsize=(4.2, 2.4), layout="constrained")
-    axes = figure.subplots()
-    for part, color, shift in (("before", GRAY, -0.6), ("after", BLUE, 0.6)):
-        rows = [
-            [model.labels, *(model.metrics[f"{part}_balanced_accuracy{it}"] for it in ("", "_low", "_high"))]
-            for model in models
-        ]
-        cells, value, low, high = np.array(rows, float).T
-        axes.errorbar(cells + shift, value, [value - low, high - value], color=color, marker="o", capsize=3, label=part)
-    axes.set(xlabel="labels", ylabel="balanced accuracy")
-    axes.set_xticks(sorted({model.labels for model in models}))
-    axes.legend(loc="best")
-    return data_uri("image/png", to_png(figure))

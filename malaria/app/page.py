@@ -57,6 +57,7 @@ def serve(lab: Lab, host: str, port: int, token: str | None, show: bool) -> None
     app.on_startup(lambda: print(f"{address} is the page; Ctrl-C ends it", flush=True))
     app.on_startup(lab.start)
     app.on_shutdown(lab.stop)
+    app.config.quasar_config["loadingBar"] = {"skipHijack": True}  # its bar has no name that is read aloud
     with as_file(files("malaria.app") / "static") as static:
         app.add_static_files(str(Path(PIXELS_JS).parent), static)
         app.get("/view/{name}")(lambda name: send_view(lab, name))
@@ -156,10 +157,10 @@ class Page:
         self.upload.on("finish", self.empty_upload, [])
         with ui.element("div").classes("actions"):
             self.example = button("Try the drawn example", self.take_example)
-            self.cancel = button("Cancel what waits", self.lab.cancel)
+            self.cancel = button("Cancel what waits", self.cancel_waiting)
             self.status = text("p", "").props('role="status"')
         with ui.element("div").props('role="alert"'):
-            self.problems = ui.element("ul").classes("note problems")
+            self.problems = ui.element("ul").classes("note problems").props('tabindex=0 aria-label="Problems"')
         self.dismiss = button("Dismiss", self.forget_problems)
 
     def build_legend(self) -> None:
@@ -187,6 +188,12 @@ class Page:
     def take_example(self) -> None:
         """The photograph that is part of the package."""
         self.receive("drawn-example.jpg", EXAMPLE.read_bytes())
+
+    def cancel_waiting(self) -> None:
+        """Neither read what waits nor take what is on its way."""
+        self.upload.run_method("abort")
+        self.empty_upload()
+        self.lab.cancel()
 
     def show_rejected(self, event: GenericEventArguments) -> None:
         """The browser has not sent some files, or the server has not taken them."""

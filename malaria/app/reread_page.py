@@ -3,16 +3,16 @@
 import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from fastapi.responses import Response
 from nicegui import app, ui
-from nicegui.events import KeyEventArguments
 from PIL import Image
 
 from malaria.app.label_panel import KEYS
-from malaria.app.widgets import button, interval, percent, plural, text
+from malaria.app.widgets import bind_keys, button, interval, percent, plural, text
 from malaria.core.archive import open_archive
 from malaria.core.errors import UserError
 from malaria.data.decode import read_image, to_rgb
@@ -84,8 +84,13 @@ def is_there() -> bool:
 
 
 def add_page(folder: Path, style: Callable[[], None]) -> None:
-    """Serve /reread."""
-    queue = Queue(folder)
+    """Serve /reread; where the pipeline's files do not belong together, it says so."""
+    try:
+        queue = Queue(folder)
+    except UserError as error:
+        problem = str(error)
+        ui.page("/reread")(lambda: text("p", problem))
+        return
     app.get("/reread/cell/{number}")(lambda number: queue.picture(int(number) if number.isdecimal() else -1))
     ui.page("/reread")(lambda: RereadPage(queue, style))
 
@@ -108,17 +113,8 @@ class RereadPage:
             with ui.expansion("The result so far; look at it when you are done"):
                 self.result = ui.element("ul")
             ui.link("Back to the photographs", "/")
-        ui.keyboard(self.on_key, repeating=False, ignore=["input", "select", "textarea"])
+        bind_keys({key: partial(self.answer, label) for key, label in KEYS.items()} | {"z": self.undo})
         self.refresh()
-
-    def on_key(self, event: KeyEventArguments) -> None:
-        if not event.action.keydown or event.modifiers.ctrl or event.modifiers.alt or event.modifiers.meta:
-            return
-        key = str(event.key.name).lower()
-        if key in KEYS:
-            self.answer(KEYS[key])
-        elif key == "z":
-            self.undo()
 
     def answer(self, label: str) -> None:
         self.attempt(lambda: self.queue.answer(label))

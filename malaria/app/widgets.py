@@ -1,10 +1,12 @@
 """Small parts of the page. Text that somebody else chose never goes through HTML."""
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
+from nicegui.events import KeyEventArguments
 
 from malaria.lab.counts import Count
 
@@ -17,6 +19,18 @@ def text(tag: str, content: str) -> TextElement:
 def button(label: str, on_click: Any) -> ui.button:
     """A button, outlined."""
     return ui.button(label, on_click=on_click).props("outline no-caps")
+
+
+def bind_keys(actions: Mapping[str, Callable[[], Any]]) -> None:
+    """Call an action when its key is pressed, without Ctrl, Alt or Meta, and outside of fields to write in."""
+
+    def press(event: KeyEventArguments) -> None:
+        modified = event.modifiers.ctrl or event.modifiers.alt or event.modifiers.meta
+        action = actions.get(str(event.key.name).lower())
+        if event.action.keydown and not modified and action:
+            action()
+
+    ui.keyboard(press, repeating=False, ignore=["input", "select", "textarea"])
 
 
 def percent(share: float) -> str:

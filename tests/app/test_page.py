@@ -23,7 +23,7 @@ import requests
 from playwright.sync_api import Browser, Locator
 
 from malaria.cli.__main__ import main
-from tests.support.browser import DESKTOP, FOUND, PHONE
+from tests.support.browser import DESKTOP, FOUND, PHONE, find_violations
 from tests.support.labs import draw_photographs, make_lab_model
 from tests.support.scratch import ROOT
 from tests.support.skips import needs
@@ -65,14 +65,16 @@ def await_port(address: str) -> None:
 
 
 @contextmanager
-def serve(model: Path, folder: Path, *options: str, cwd: Path = ROOT) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """`malaria app`, and the address that it prints."""
+def serve(
+    model: Path, folder: Path, *options: str, cwd: Path | None = None
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """`malaria app`, and the address that it prints; without cwd where no pipeline has run."""
     run = [sys.executable, "-m", "malaria.cli", "app", "--no-browser", "--port", "0", *options]
     run += ["--model", str(model), "--folder", str(folder)]
     kept = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}  # NiceGUI looks for it
     kept["PYTHONPATH"] = str(ROOT)
     pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen(run, cwd=cwd, env=kept, text=True, bufsize=1, **pipes) as server:
+    with subprocess.Popen(run, cwd=cwd or folder.parent, env=kept, text=True, bufsize=1, **pipes) as server:
         printed = re.match(r"(http://\S+) is the page", server.stdout.readline())
         assert printed, server.communicate()[1]
         try:
@@ -159,6 +161,9 @@ class Visit:
         self.page.wait_for_timeout(500)  # for the server to begin
         self.page.get_by_text("Calling all cells").wait_for(state="detached")
 
+    def chart(self, caption: str) -> Locator:
+        return self.page.locator("figure.chart", has_text=caption).locator("img[src]")
+
     def download(self, button: str) -> Path:
         with self.page.expect_download() as download:
             self.click(button)
@@ -176,6 +181,18 @@ def visiting(browser: Browser, address: str, *options: Any) -> Iterator[Visit]:
 
 def read_labels(folder: Path, reader: str = "reader-1") -> pd.DataFrame:
     return pd.read_csv(folder / f"labels-{reader}.csv", keep_default_na=False)
+
+
+def write_run(folder: Path, model: Path, archive: Path, names: list[str], suspected: list[str]) -> None:
+    """What the page needs of a run of the pipeline: cells of test, and which labels are suspected."""
+    for part in ("data", "plots", "models"):
+        (folder / part).mkdir()
+    (folder / "data/cells.zip").symlink_to(archive)
+    (folder / "models/model.json").symlink_to(model / "model.json")
+    table = pd.DataFrame({"name": names, "patient": "P1", "label": [int("Para" in name) for name in names]})
+    table = table.assign(split="test", logit=0.0, probability=table.label * 0.8 + 0.1, ood_score=0.0)
+    table.to_csv(folder / "data/predictions.csv", index=False)
+    pd.DataFrame({"name": suspected}).to_csv(folder / "plots/label_errors.csv", index=False)
 
 
 def test_from_a_photograph_to_an_adapted_model(
@@ -226,10 +243,11 @@ def test_from_a_photograph_to_an_adapted_model(
             question = visit.page.get_by_text("is it parasitized?").inner_text()
         assert {*read_labels(tmp_path).chosen} == {"active", "random"}
         visit.page.get_by_text(re.compile(r"\d+ labels; \d+ of \d+ random cells called correctly")).wait_for()
+        visit.chart("Accuracy so far").wait_for()
         visit.page.keyboard.press("Escape")
         before = visit.row("IMG_1.png")
         visit.click("Adapt to my labels")
-        visit.page.locator("img.chart").wait_for()
+        visit.chart("each adaptation").wait_for()
         visit.page.get_by_text("Adapting").wait_for(state="detached")
         assert (tmp_path / "models/1/model.safetensors").exists()
         visit.use("Adapted 1: 20 labels")  # as it is already, if it is better
@@ -320,8 +338,11 @@ def test_bad_files_are_lines_and_never_html(
 
 
 @pytest.fixture(scope="module")
-def address(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serve(model, tmp_path_factory.mktemp("lab")) as (_, address):
+def address(model: Path, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Served beside a run whose suspected label errors are another's."""
+    folder = tmp_path_factory.mktemp("run")
+    write_run(folder, model, archive, ["Parasitized/a.png", "Uninfected/b.png"], ["Parasitized/c.png"])
+    with serve(model, folder / "lab", cwd=folder) as (_, address):
         yield address
 
 
@@ -368,6 +389,8 @@ def test_it_fits_a_phone_and_follows_the_systems_theme(
         ground = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
         brightness = sum(int(part) for part in ground.strip("rgb()").split(","))
         assert brightness > 600 if scheme == "light" else brightness < 150
+        visit.ask()
+        assert find_violations(visit.page) == ""
         assert visit.problems == []
 
 
@@ -386,6 +409,11 @@ def test_two_hundred_photographs_do_not_freeze_the_page(
         visit.page.keyboard.press("Escape")
         visit.page.get_by_text("200 photographs read").wait_for(timeout=300_000)
         assert len(read_labels(tmp_path / "lab")) == 1
+
+
+def test_files_of_two_runs_do_not_stop_the_page(address: str) -> None:
+    assert requests.get(address).ok
+    assert "plots/label_errors.csv" in requests.get(f"{address}/reread").text
 
 
 def test_no_file_of_the_server_can_be_read(address: str) -> None:
@@ -441,15 +469,8 @@ def test_on_a_network_the_page_needs_its_token_and_ends_with_ctrl_c(
 def test_suspected_label_errors_are_read_again_blind(
     browser: Browser, model: Path, drawn: list[tuple[str, bytes]], archive: Path, tmp_path: Path
 ) -> None:
-    for folder in ("data", "plots", "models"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "data/cells.zip").symlink_to(archive)
-    (tmp_path / "models/model.json").symlink_to(model / "model.json")
     names = [name for name, _ in drawn]
-    table = pd.DataFrame({"name": names, "patient": "P1", "label": [int("Para" in name) for name in names]})
-    table = table.assign(split="test", logit=0.0, probability=table.label * 0.8 + 0.1, ood_score=0.0)
-    table.to_csv(tmp_path / "data/predictions.csv", index=False)
-    table.iloc[::60].to_csv(tmp_path / "plots/label_errors.csv", index=False)
+    write_run(tmp_path, model, archive, names, names[::60])
     with serve(model, tmp_path / "lab", cwd=tmp_path) as (_, address), visiting(browser, address) as visit:
         page = visit.page
         page.get_by_role("link", name=re.compile("label errors")).click()

@@ -6,10 +6,10 @@ Locally the tests are skipped where there is no browser; .ci/run installs one an
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from malaria.report.page import render_report
-from tests.support.browser import DESKTOP, FOUND, PHONE
+from tests.support.browser import DESKTOP, FOUND, PHONE, find_violations, open_page
 from tests.support.page import make_content, make_predictions, make_split
 from tests.support.skips import needs
 
@@ -22,17 +22,6 @@ def page_file(drawn: list[tuple[str, bytes]], archive: Path, tmp_path_factory: p
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_text(render_report(make_content(make_predictions(split), split, archive)), "utf-8")
     return path
-
-
-def open_page(browser: Browser, path: Path, viewport: dict[str, int], scheme: str = "light") -> tuple[Page, list[str]]:
-    """The page, and a list that collects console messages, errors, and requests of the network."""
-    page = browser.new_context(viewport=viewport, color_scheme=scheme, offline=True).new_page()
-    problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text))
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda it: None if it.url.startswith(("file:", "data:")) else problems.append(it.url))
-    page.goto(path.as_uri())
-    return page, problems
 
 
 @pytest.mark.slow
@@ -51,6 +40,7 @@ def test_it_fits_any_screen_in_both_themes(browser: Browser, page_file: Path) ->
             ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
             brightness[scheme] = sum(int(part) for part in ground.strip("rgb()").split(","))
             charts[scheme] = page.evaluate("document.querySelector('figure img').currentSrc")
+            assert find_violations(page) == ""
     assert brightness["dark"] < 150 < 600 < brightness["light"]
     assert charts["dark"] != charts["light"]
 

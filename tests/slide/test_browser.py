@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 from malaria import load_model
 from malaria.slide.page import render_slide
 from malaria.slide.summary import Slide
-from tests.support.browser import DESKTOP, FOUND, PHONE
+from tests.support.browser import DESKTOP, FOUND, PHONE, find_violations, open_page
 from tests.support.models import make_model
 from tests.support.skips import needs
 from tests.support.slides import call_photograph, write_photographs
@@ -38,17 +38,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page
 
 
-def open_page(browser: Browser, path: Path, viewport: dict[str, int], scheme: str = "light") -> tuple[Page, list[str]]:
-    """The page, and a list that collects console messages, errors, and requests of the network."""
-    page = browser.new_context(viewport=viewport, color_scheme=scheme, offline=True).new_page()
-    problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text))
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda it: None if it.url.startswith(("file:", "data:")) else problems.append(it.url))
-    page.goto(path.as_uri())
-    return page, problems
-
-
 def width_of_picture(page: Page) -> float:
     width: float = page.evaluate("document.querySelector('#pane img').getBoundingClientRect().width")
     return width
@@ -69,6 +58,7 @@ def test_it_fits_any_screen_in_both_themes(browser: Browser, page_file: Path) ->
             assert problems == []
             ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
             brightness[scheme] = sum(int(part) for part in ground.strip("rgb()").split(","))
+            assert find_violations(page) == ""
     assert brightness["dark"] < 150 < 600 < brightness["light"]
 
 
