@@ -32,7 +32,7 @@ from malaria.model.trainer import Trainer
 from malaria.model.weights import read_model
 from malaria.params import load_params
 
-SEEDS, STEPS = 3, 200
+SEEDS, STEPS = 3, 100
 LABORATORIES = ("as NLM's", "another microscope (BLUE)", "another camera (VIVID)")
 
 Sets = Mapping[str, Cells]

@@ -66,7 +66,6 @@ class Synthetic(Section):
 
     patients: int = Field(ge=10, le=1000)
     cells: int = Field(ge=100, le=1_000_000)
-    seed: Seed
 
     @model_validator(mode="after")
     def _enough_cells(self) -> Self:

@@ -216,7 +216,7 @@ def test_drawn_cells_are_refused_only_where_they_cannot_be_split(
     by: str, patients: int, cells: int, folds: int, val: float
 ) -> None:
     tree = changed(DRAWN | {"split.by": by, "split.folds": folds, "split.fold": 0, "split.val": val})
-    tree["download"]["synthetic"] = {"patients": patients, "cells": cells, "seed": 0}
+    tree["download"]["synthetic"] = {"patients": patients, "cells": cells}
     index = make_index(cell.name for cell in plan(patients, cells, seed=0))
     try:
         params = Params.model_validate(tree).split

@@ -16,14 +16,17 @@ from malaria.params import Download
 from malaria.sources.drawing.sets import draw_cells, plan
 
 
+SEED = 0
+
+
 def write_cells(params: Download, path: Path) -> pd.DataFrame:
     """Write the drawn cells of `download.synthetic`, and return their index."""
     settings = params.synthetic
-    drawn = draw_cells(settings.patients, settings.cells, settings.seed)
+    drawn = draw_cells(settings.patients, settings.cells, SEED)
     with tqdm(drawn, path.name, settings.cells, unit="cell", delay=0.5, disable=None) as cells:
         write_archive(path, cells)
     rows = [
         (cell.name, int(cell.parasitized), f"C{cell.patient + 1}")
-        for cell in plan(settings.patients, settings.cells, settings.seed)
+        for cell in plan(settings.patients, settings.cells, SEED)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -283,7 +283,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def params(sha256: str) -> Download:
-    drawn = Synthetic(patients=10, cells=100, seed=7)
+    drawn = Synthetic(patients=10, cells=100)
     return Download(source="nih", path=NOTHING, classes=list(CLASSES), sha256=sha256, synthetic=drawn)
 
 

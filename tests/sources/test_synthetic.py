@@ -18,7 +18,7 @@ def test_the_index_is_in_the_order_of_the_archive(tmp_path: Path, monkeypatch: p
         path=NOTHING,
         classes=["Uninfected", "Parasitized"],
         sha256=None,
-        synthetic=Synthetic(patients=10, cells=100, seed=2**32 - 1),
+        synthetic=Synthetic(patients=10, cells=100),
     )
     index = write_cells(params, tmp_path / "cells.zip")
     names = open_archive(tmp_path / "cells.zip").namelist()

@@ -28,7 +28,7 @@ def test_the_index_has_the_label_and_patient_of_each_image_in_order(
 
 def test_drawn_cells_need_no_network(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sets, "count_cores", lambda: 1)
-    fewest = {"patients": 10, "cells": 100, "seed": 0}
+    fewest = {"patients": 10, "cells": 100}
     drawn = {"download.source": "synthetic", "download.synthetic": fewest, "split.val": 0.5}
     main(Params.model_validate(changed(drawn)))
     index = pd.read_csv("data/cells.csv")
