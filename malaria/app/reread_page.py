@@ -15,7 +15,7 @@ from malaria.app.label_panel import KEYS
 from malaria.app.widgets import bind_keys, button, interval, percent, plural, text
 from malaria.core.archive import open_archive
 from malaria.core.errors import UserError
-from malaria.data.decode import read_image, to_rgb
+from malaria.data.decode import read_rgb
 from malaria.data.index import read_index
 from malaria.labelling.labels import LabelFile
 from malaria.labelling.proportion import Proportion
@@ -70,7 +70,7 @@ class Queue:
         """A drawn cell, enlarged, as a PNG."""
         if not 0 <= number < len(self.drawn):
             return Response(status_code=404)
-        image = to_rgb(read_image(open_archive(ARCHIVE).read(str(self.drawn.name[number]))))
+        image = read_rgb(open_archive(ARCHIVE).read(str(self.drawn.name[number])))
         scale = ENLARGED / max(image.size)
         image = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BICUBIC)
         file = io.BytesIO()

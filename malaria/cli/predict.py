@@ -29,6 +29,7 @@ from malaria.cli._options import add_formats, add_model, add_red_cells, add_thre
 from malaria.core.errors import UserError
 from malaria.core.workers import count_cores
 from malaria.data.image_files import find_images
+from malaria.data.index import CLASSES
 from malaria.model.hardware import prepare
 from malaria.predict.batch import predict_files
 from malaria.predict.load import load_model
@@ -85,7 +86,8 @@ def run(options: argparse.Namespace) -> None:
     total = None if hidden else _count(paths)
     bar = tqdm(desc="predicting", total=total, unit="image", disable=hidden or None)
     counts: Counter[str] = Counter()
-    images = find_images(_expand(paths))
+    others: Counter[str] = Counter()
+    images = find_images(_expand(paths), others)
     parts = _watch(predict_files(images, classifier, threshold, count_cores(), options.form), bar, counts)
     if options.overlay or options.crops:
         parts = _export(parts, options.overlay, options.crops)
@@ -97,6 +99,7 @@ def run(options: argparse.Namespace) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print("\n".join(_summarise(counts, others)), file=sys.stderr)
     if counts["broken"] or not counts["images"]:
         raise SystemExit(f"{counts['broken']} of {counts['images']} images could not be read")
 
@@ -160,9 +163,25 @@ def _watch(parts: Iterable[Decoded], bar: "tqdm[Any]", counts: Counter[str]) -> 
         for part in parts:
             for line in [*part.broken, *_find_problems(part)]:
                 bar.write(line, file=sys.stderr)
-            counts.update(images=part.images, broken=len(part.broken))
+            counts.update(images=part.images, broken=len(part.broken), uncertain=int(part.table.uncertain.sum()))
+            counts.update(part.table.prediction)
+            counts["ood"] += int((part.table.ood != "").sum())
             bar.update(part.images)
             yield part
+
+
+def _summarise(counts: Counter[str], others: Counter[str]) -> list[str]:
+    """What was predicted, how far to trust it, and which files were not looked at, a line each."""
+    cells = sum(counts[name] for name in CLASSES)
+    called = ", ".join(f"{counts[name]:,} {name.lower()}" for name in reversed(CLASSES))
+    lines = [f"{cells:,} {'cell' if cells == 1 else 'cells'}: {called}; {counts['uncertain']:,} uncertain."]
+    if counts["ood"]:
+        share = f"{counts['ood']:,} of {cells:,} out of distribution"
+        lines.append(f"{share}: unlike the cells that the model was trained on, so do not rely on their predictions.")
+    if others:
+        kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in sorted(others.items()))
+        lines.append(f"Not looked at, since their names are not of images: {kinds}.")
+    return lines
 
 
 def _find_problems(part: Decoded) -> list[str]:

@@ -2,13 +2,14 @@
 
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from malaria.core.archive import open_archive, read_file, read_member
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".avif", ".heic", ".heif"}
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,18 @@ class ImageFile:
             raise ValueError(f"cannot be unpacked: {error}") from None
 
 
-def find_images(paths: Iterable[str]) -> Iterator[ImageFile]:
+def find_images(paths: Iterable[str], others: Counter[str] | None = None) -> Iterator[ImageFile]:
     """The images of files, folders (recursively) and zips; what is none of these is returned with its `problem`.
 
-    A file is taken for an image whatever its name; of folders and zips, the files with one of SUFFIXES.
+    A file is taken for an image whatever its name; of folders and zips, the files with one of SUFFIXES. The other files
+    are counted in `others` by their suffix, without hidden ones.
     """
+    others = Counter() if others is None else others
     for path in paths:
         if Path(path).is_dir():
-            yield from _some(path, _walk(path, set()))
+            yield from _some(path, _walk(path, set(), others))
         elif path.lower().endswith(".zip"):
-            yield from _some(path, _list_zip(path))
+            yield from _some(path, _list_zip(path, others))
         else:
             yield ImageFile(path)
 
@@ -76,7 +79,7 @@ def _some(path: str, found: Iterator[ImageFile]) -> Iterator[ImageFile]:
     yield from found
 
 
-def _walk(folder: str, above: set[tuple[int, int]]) -> Iterator[ImageFile]:
+def _walk(folder: str, above: set[tuple[int, int]], others: Counter[str]) -> Iterator[ImageFile]:
     """The images of a folder, sorted, then those of its folders; links are followed, but not in a cycle."""
     status = Path(folder).stat()
     here = (status.st_dev, status.st_ino)
@@ -88,14 +91,14 @@ def _walk(folder: str, above: set[tuple[int, int]]) -> Iterator[ImageFile]:
     except OSError as error:
         yield ImageFile(folder, problem=f"cannot be listed: {error.strerror}")
         return
-    images = (name for name, is_folder in entries if not is_folder and _is_image(name))
+    images = _choose((name for name, is_folder in entries if not is_folder), others)
     yield from (ImageFile(os.path.join(folder, name)) for name in images)  # noqa: PTH118
     for name, is_folder in entries:
         if is_folder:
-            yield from _walk(os.path.join(folder, name), above | {here})  # noqa: PTH118
+            yield from _walk(os.path.join(folder, name), above | {here}, others)  # noqa: PTH118
 
 
-def _list_zip(path: str) -> Iterator[ImageFile]:
+def _list_zip(path: str, others: Counter[str]) -> Iterator[ImageFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
@@ -103,9 +106,17 @@ def _list_zip(path: str) -> Iterator[ImageFile]:
         reason = error.strerror if isinstance(error, OSError) else f"not a zip file, or one cut short ({error})"
         yield ImageFile(path, problem=reason)
         return
-    yield from (ImageFile(path, member) for member in members if _is_image(member))
+    yield from (ImageFile(path, member) for member in _choose(members, others))
 
 
-def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not name.endswith("/")
+def _choose(names: Iterable[str], others: Counter[str]) -> Iterator[str]:
+    """Those of images; the others are counted."""
+    for name in names:
+        path = PurePosixPath(name)
+        if path.name.startswith(".") or name.endswith("/"):
+            continue
+        suffix = path.suffix.lower()
+        if suffix in SUFFIXES:
+            yield name
+        else:
+            others[suffix or "no suffix"] += 1

@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from malaria.core.artifacts import atomic_write, write_array, write_json
-from malaria.data.decode import Pixels, read_image, to_rgb, to_square
+from malaria.data.decode import Pixels, read_rgb, to_square
 from malaria.data.index import PLACES
 from malaria.lab.sheets import PIXELS, SHEET, VIEW, Points, Sheet, read_pixels, read_sheet
 from malaria.params import Preprocess
@@ -42,7 +42,7 @@ def read_file(path: Path, how: Preprocess) -> Image.Image | Pixels:
     Raises:
         ValueError: it cannot be read, or no cell is in it.
     """
-    image = to_rgb(read_image(path.read_bytes()))
+    image = read_rgb(path.read_bytes())
     return image if is_photograph(image) else to_cell(image, how)
 
 
@@ -95,7 +95,7 @@ def _lay_out(files: Sequence[Path], boxes: Sequence[tuple[int, int, int, int]]) 
     """The images of files, each in its box."""
     view = Image.new("RGB", (TILE * min(COLUMNS, len(boxes)), TILE * -(-len(boxes) // COLUMNS)))
     for file, (x, y, width, height) in zip(files, boxes, strict=True):
-        tile = to_rgb(read_image(file.read_bytes()))
+        tile = read_rgb(file.read_bytes())
         scale = min(width / tile.width, height / tile.height) * 0.94
         tile = tile.resize([max(1, round(side * scale)) for side in tile.size], Image.Resampling.BICUBIC)
         view.paste(tile, (x + (width - tile.width) // 2, y + (height - tile.height) // 2))

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from malaria.core.errors import UserError
-from malaria.data.decode import Pixels, to_rgb
+from malaria.data.decode import Pixels, check_colors, to_rgb
 from malaria.evaluation.calibration import Beta, certainty
 from malaria.evaluation.metrics import Array
 from malaria.evaluation.model_card import ModelCard
@@ -90,7 +90,9 @@ class Classifier:
                 data = image if isinstance(image, bytes) else Path(image).read_bytes()
                 return decode(data, self.card.preprocess)
             picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-            refuse_photograph(to_rgb(picture))
+            picture = to_rgb(picture)
+            check_colors(picture)
+            refuse_photograph(picture)
             return to_cell(picture, self.card.preprocess)
         except (ValueError, TypeError, OSError) as error:
             name = image if isinstance(image, str | Path) else f"image {place}"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from malaria.core.archive import open_archive
-from malaria.data.decode import Pixels, read_image, to_rgb, to_square
+from malaria.data.decode import Pixels, read_rgb, to_square
 from malaria.params import Preprocess
 from malaria.report.charts import add_caption
 from malaria.smear.crops import isolate
@@ -23,7 +23,7 @@ _HEAT = mpl.colormaps["plasma"]
 def read_cells(archive: Path, names: list[str]) -> list[Image.Image]:
     """The original images of some cells, RGB."""
     opened = open_archive(archive)
-    return [to_rgb(read_image(opened.read(name))) for name in names]
+    return [read_rgb(opened.read(name)) for name in names]
 
 
 def shrink(image: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from malaria.data.decode import Pixels, read_image, to_rgb
+from malaria.data.decode import Pixels, read_rgb
 from malaria.data.index import CLASSES
 from malaria.smear.cells import COUNTED
 from malaria.smear.files import Decoded
@@ -48,7 +48,7 @@ def reopen(predicted: Decoded) -> CalledPhotograph:
     """
     assert predicted.file
     assert predicted.found
-    image = to_rgb(read_image(predicted.file.read()))
+    image = read_rgb(predicted.file.read())
     return CalledPhotograph(image, predicted.found, predicted.table, predicted.cells)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from malaria.core.archive import open_archive
 from malaria.core.hashing import Hashes, hash_array
 from malaria.core.workers import start_pool
-from malaria.data.decode import read_image, to_square
+from malaria.data.decode import read_rgb, to_square
 from malaria.params import Preprocess
 from malaria.smear.crops import is_blank, isolate
 
@@ -63,7 +63,7 @@ def _decode_rows(
     unsegmented, broken = [], []
     for row, name in enumerate(names):
         try:
-            image, found = isolate(read_image(open_archive(archive).read(name)), how.mask)
+            image, found = isolate(read_rgb(open_archive(archive).read(name)), how.mask)
             cell = to_square(image, how.size, how.fit)
             if is_blank(cell):
                 raise ValueError("it has a single colour, so no cell is in it")

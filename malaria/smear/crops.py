@@ -2,11 +2,11 @@
 
 from PIL import Image
 
-from malaria.data.decode import Pixels, read_image, to_rgb, to_square
+from malaria.data.decode import Pixels, read_rgb, to_rgb, to_square
 from malaria.params import Mask, Preprocess
 from malaria.smear.mask import cut_out
 
-NO_CELL = "no red blood cell found in its middle"
+NO_CELL = "no single red blood cell found in its middle"
 LARGEST = 400  # px, of the shorter side of a crop: NIH's have up to 394; the smallest photograph of a field has 480
 
 
@@ -17,7 +17,7 @@ def decode(data: bytes, how: Preprocess) -> Pixels:
         ValueError: the file is no image, broken or too large, a photograph of many cells, or `to_cell` refuses it; the
             message says which.
     """
-    image = to_rgb(read_image(data))
+    image = read_rgb(data)
     refuse_photograph(image)
     return to_cell(image, how)
 

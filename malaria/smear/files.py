@@ -16,7 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from malaria.core.workers import start_pool
-from malaria.data.decode import Pixels, read_image, to_rgb
+from malaria.data.decode import Pixels, read_rgb
 from malaria.data.image_files import ImageFile
 from malaria.data.index import PLACES
 from malaria.params import Preprocess
@@ -88,7 +88,7 @@ def _decode_chunk(files: list[ImageFile], how: Preprocess, form: Form) -> list[D
     broken: list[str] = []
     for file in files:
         try:
-            image = to_rgb(read_image(file.read()))
+            image = read_rgb(file.read())
             if form == "photo" or (form == "auto" and is_photograph(image)):
                 decoded += [*_pack_crops(crops, broken, how), _decode_photograph(file, image, how)]
                 crops, broken = [], []

@@ -13,16 +13,18 @@ CUT_OUT = 0.4  # share of the border that is black from which on a crop is cut o
 SHARES = 0.2, 0.97  # of the crop that a cell fills: less is a speck, more no outline
 DENSITY = 0.4  # of a typical pixel of the cell: what is denser than this share of it belongs to a cell
 FAINT = 0.2  # optical density, summed over the channels: less is uneven background; cells have 0.4 or more
+COARSE = 32  # px, of the side at which a crop that is cut out is looked at for parts
+WHOLE = 0.8  # share of such a crop's pixels that hang together with the central one: of NIH's 0.92 or more
 MIDDLE = 0.35  # of half the side: a cell that does not reach this close to the centre is a neighbour
 
 
 def cut_out(image: Image.Image) -> Image.Image | None:
     """An RGB crop with all but the cell in its middle black, cropped to the cell; None where no cell is found.
 
-    A crop whose border is mostly black is cut out already, and comes back as it is.
+    A crop whose border is mostly black is cut out already, and comes back as it is, if it is of one cell.
     """
     if is_cut_out(image):
-        return image
+        return image if is_one_body(np.asarray(image)) else None
     mask = find_cell(np.asarray(image))
     return None if mask is None else apply_mask(image, mask)
 
@@ -32,6 +34,19 @@ def is_cut_out(image: Image.Image) -> bool:
     pixels = np.asarray(image)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     return bool((border.max(-1) < BLACK).mean() >= CUT_OUT)
+
+
+def is_one_body(crop: Pixels) -> bool:
+    """Whether what is not black in a crop (H, W, 3) that is cut out hangs together, but for specks."""
+    small = Image.fromarray(crop.max(-1) >= BLACK).resize((COARSE, COARSE), Image.Resampling.BILINEAR)
+    mask = np.pad(np.asarray(small), 1)
+    body, before = np.zeros_like(mask), -1
+    body.flat[np.where(mask, _distance_from_centre(*mask.shape), np.inf).argmin()] = True
+    while body.sum() > before:
+        before = body.sum()
+        body[1:-1, 1:-1] |= body[:-2, 1:-1] | body[2:, 1:-1] | body[1:-1, :-2] | body[1:-1, 2:]
+        body &= mask
+    return bool(before >= WHOLE * mask.sum())
 
 
 def apply_mask(image: Image.Image, mask: Mask) -> Image.Image:

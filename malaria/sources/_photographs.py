@@ -15,7 +15,7 @@ from tqdm import tqdm
 from malaria.core.archive import read_file, write_archive
 from malaria.core.errors import UserError
 from malaria.core.workers import count_cores, start_pool
-from malaria.data.decode import read_image, to_rgb
+from malaria.data.decode import read_rgb
 from malaria.data.index import CLASSES
 from malaria.smear.cells import encode_cell
 from malaria.smear.photograph import find_cells
@@ -95,7 +95,7 @@ def _cut_photo(rows: pd.DataFrame) -> _Cut:
     """The cells that the boxes of a photograph mark."""
     file = rows.file.iloc[0]
     try:
-        image = to_rgb(read_image(read_file(Path(file))))
+        image = read_rgb(read_file(Path(file)))
     except (ValueError, OSError) as error:
         return _Cut(rows[:0], [], f"  {file}: {getattr(error, 'strerror', None) or error}")
     cells = find_cells(image).cells

@@ -15,7 +15,6 @@ from malaria.data.index import COLUMNS
 from malaria.params import Download
 from malaria.sources.drawing.sets import draw_cells, plan
 
-
 SEED = 0
 
 

@@ -195,6 +195,7 @@ def write_run(folder: Path, model: Path, archive: Path, names: list[str], suspec
     pd.DataFrame({"name": suspected}).to_csv(folder / "plots/label_errors.csv", index=False)
 
 
+@pytest.mark.slow
 def test_from_a_photograph_to_an_adapted_model(
     browser: Browser, model: Path, photographs: list[File], crops: list[File], tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_turned_cell_is_cut_out_as_closely_as_before(cells: list[Pixels]) -> N
             assert all(edge.any() for edge in (within[0], within[-1], within[:, 0], within[:, -1]))
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_change_and_is_reproducible(
     drawn: Cells, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ def test_the_report_is_written_with_the_path_in_its_heading(
     assert "cells of the moon" in page
 
 
+@pytest.mark.slow
 def test_of_an_onnx_model_it_is_said_that_training_cells_could_not_be_told(
     folder: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

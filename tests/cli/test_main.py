@@ -51,6 +51,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     assert "usage: malaria" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_package_that_is_not_installed_ends_in_one_message_that_tells_how_to_install_it() -> None:
     cases = [
         (["compare", "main", "workspace"], "dvc", "uv sync"),

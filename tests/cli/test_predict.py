@@ -104,7 +104,9 @@ def test_unreadable_images_are_named_and_the_others_predicted(
     arguments = (folder, folder.parent / "bomb.zip", "none.png", "--model", model, "--csv")
     out, err = predict(capsys, *arguments, status="7 of 13")
     assert len(out.splitlines()) == 7
-    assert all(name in line for name, line in zip(wrong, err.splitlines(), strict=True))
+    *lines, summary = err.splitlines()
+    assert all(name in line for name, line in zip(wrong, lines, strict=True))
+    assert summary.startswith("6 cells")
 
 
 @pytest.mark.parametrize("form", ["--csv", "--json", "--jsonl"])

@@ -4,11 +4,12 @@ import io
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from malaria.data.decode import MAX_PIXELS, blacken, read_image, to_square
+from malaria.data.decode import MAX_PIXELS, Pixels, blacken, read_image, read_rgb, to_square
 from malaria.params import Fit
-from tests.support.images import NOISE, encode, of_header_size, with_wrong_crc
+from tests.support.images import NOISE, encode, encode_deep_png, of_header_size, with_wrong_crc
 
 Cells = list[tuple[str, bytes]]
 ORANGE = (200, 100, 50)
@@ -54,6 +55,46 @@ def test_an_image_of_another_mode_is_read_as_what_it_shows(kind: str, drawn: Cel
     assert abs(to_square(read_image(data), 32, "stretch") - expected).mean() < 4
 
 
+DEEP = {
+    "12-bit PNG": lambda pixels: encode_deep_png(scale(pixels, 4095, np.uint16)),
+    "16-bit PNG": lambda pixels: encode_deep_png(scale(pixels, 65535, np.uint16)),
+    "12-bit TIFF": lambda pixels: encode_tiff(scale(pixels, 4095, np.uint16)),
+    "12-bit TIFF, big-endian": lambda pixels: encode_tiff(scale(pixels, 4095, np.uint16), byteorder=">"),
+    "12-bit TIFF, compressed": lambda pixels: encode_tiff(scale(pixels, 4095, np.uint16), compression="deflate"),
+    "16-bit TIFF of shades up to 255": lambda pixels: encode_tiff(pixels.astype(np.uint16)),
+    "floats up to 1": lambda pixels: encode_tiff(scale(pixels, 1, np.float32)),
+    "floats up to 255": lambda pixels: encode_tiff(pixels.astype(np.float32)),
+}
+
+
+def scale(pixels: Pixels, top: int, kind: type) -> np.ndarray:
+    return (pixels * (top / 255) + (0.5 if top > 1 else 0)).astype(kind)
+
+
+def encode_tiff(pixels: np.ndarray, **options: object) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, photometric="rgb", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_the_range_of_pixels_is_that_of_the_camera_and_not_of_the_file(kind: str, drawn: Cells) -> None:
+    cell = np.array(Image.open(io.BytesIO(drawn[0][1])).convert("RGB"))
+    cell[0, 0] = 255
+    read = np.asarray(read_rgb(DEEP[kind](cell)))
+    assert abs(read.astype(int) - cell).max() <= 1
+
+
+def test_a_picture_without_colours_or_light_is_refused(drawn: Cells) -> None:
+    cell = Image.open(io.BytesIO(drawn[0][1])).convert("RGB")
+    assert read_rgb(encode(cell))
+    gray = cell.convert("L")
+    for picture in (gray, gray.convert("RGB"), Image.new("RGB", (40, 40)), Image.fromarray(np.asarray(cell) // 16)):
+        for kind in ("PNG", "JPEG"):
+            with pytest.raises(ValueError, match=r"black|no colours"):
+                read_rgb(encode(picture, kind))
+
+
 REFUSED = {
     "no image": (b"%PDF-1.4", "not a PNG"),
     "empty file": (b"", "not a PNG"),
@@ -63,7 +104,8 @@ REFUSED = {
     "header of 400 million pixels": (of_header_size(20_000), "too many"),
     "header of a few pixels too many": (of_header_size(int(MAX_PIXELS**0.5) + 1), "too many"),
     "several pages": (encode(NOISE, save_all=True, append_images=[NOISE.rotate(90)]), "2 pages"),
-    "pixels of 32 bits": (encode(Image.new("F", (4, 4), 0.5), "TIFF"), "16 bits"),
+    "pixels of 32 bits": (encode(Image.new("F", (4, 4), 70_000), "TIFF"), "16 bits"),
+    "pixels that are no numbers": (encode(Image.new("F", (4, 4), float("nan")), "TIFF"), "not finite"),
 }
 
 

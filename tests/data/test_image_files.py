@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections import Counter
 from itertools import count
 from pathlib import Path
 
@@ -24,6 +25,14 @@ def find(path: Path) -> list[str]:
 def test_a_folder_gives_its_images_sorted_then_those_of_its_folders(tmp_path: Path) -> None:
     touch(tmp_path, "b.png", "a.JPG", "z/c.tiff", "m/d.webp", "notes.txt", "._b.png", "m/Thumbs.db")
     assert find(tmp_path) == [str(tmp_path / name) for name in ("a.JPG", "b.png", "m/d.webp", "z/c.tiff")]
+
+
+def test_other_files_are_counted_by_their_kind(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "b.DNG", "m/c.dng", "m/labels.csv", "README", ".hidden.txt")
+    (tmp_path / "cells.zip").write_bytes(pack({"a.png": b"", "b.czi": b"", "folder/": b""}))
+    others: Counter[str] = Counter()
+    assert len([*find_images([str(tmp_path), str(tmp_path / "cells.zip")], others)]) == 2
+    assert others == {".dng": 2, ".csv": 1, "no suffix": 1, ".zip": 1, ".czi": 1}
 
 
 def test_links_are_followed_but_not_in_a_cycle(tmp_path: Path) -> None:

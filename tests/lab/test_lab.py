@@ -199,6 +199,7 @@ def test_a_session_goes_on_where_it_stopped(
         assert counts["IMG_2.png"].cells > 10
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_the_file_it_was_reading_alone(
     tmp_path: Path, model: Path, photographs: dict[str, bytes]
 ) -> None:

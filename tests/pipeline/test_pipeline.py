@@ -70,6 +70,7 @@ def test_the_header_of_a_stage_names_its_command_and_its_files(stage: str) -> No
         assert any(name in header for name in (str(path), path.name, "plots/training")), path
 
 
+@pytest.mark.slow
 def test_all_of_it_runs_and_git_has_the_metrics_and_plots_but_no_data(scratch: Repository) -> None:
     assert {"accuracy", "sensitivity", "specificity", "roc_auc", "mcc"} <= json.loads(
         scratch.read("metrics/metrics.json")
@@ -82,6 +83,7 @@ def test_all_of_it_runs_and_git_has_the_metrics_and_plots_but_no_data(scratch: R
     assert scratch.run("git status --porcelain") == ""
 
 
+@pytest.mark.slow
 def test_no_param_is_tracked_under_a_name_that_the_run_cache_overlooks(scratch: Repository) -> None:
     lock = YAML(typ="safe", pure=True).load(scratch.path / "dvc.lock")["stages"].values()
     assert "preprocess.size" in (tracked := set().union(*(_keys(stage.get("params", {})) for stage in lock)))
@@ -93,6 +95,7 @@ def _keys(tree: dict[str, Any]) -> set[str]:
     return tree.keys() | set().union(*(_keys(below) for below in tree.values() if isinstance(below, dict)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edited", "params", "stale"),
     [

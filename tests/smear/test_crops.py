@@ -8,7 +8,7 @@ from PIL import Image
 
 from malaria.data.decode import read_image, to_square
 from malaria.smear.crops import decode, is_blank, isolate, to_cell
-from tests.support.images import NOISE, empty_crop, with_background
+from tests.support.images import NOISE, empty_crop, encode, with_background
 from tests.support.param_fields import preprocess_params
 
 Cells = list[tuple[str, bytes]]
@@ -31,13 +31,26 @@ def test_a_cell_on_a_background_is_nearly_the_one_that_is_cut_out(drawn: Cells) 
 
 def test_a_crop_without_a_cell_is_refused_or_kept_whole() -> None:
     data = empty_crop()
-    with pytest.raises(ValueError, match="no red blood cell"):
+    with pytest.raises(ValueError, match="no single red blood cell"):
         decode(data, preprocess_params(unsegmented="drop"))
     whole = to_square(read_image(data), 32, "stretch")
     for how in (preprocess_params(unsegmented="keep"), preprocess_params(mask="none")):
         assert (decode(data, how) == whole).all()
     assert isolate(read_image(data), "auto")[1] is False
     assert isolate(read_image(data), "none")[1] is True
+
+
+def test_several_cells_that_are_cut_out_are_no_cell(drawn: Cells) -> None:
+    cells = [Image.open(io.BytesIO(data)).convert("RGB").resize((60, 60)) for _, data in drawn[:4]]
+    pictures = {
+        (width, height): Image.new("RGB", (66 * width, 66 * height)) for width, height in ((1, 1), (2, 1), (2, 2))
+    }
+    for (width, height), picture in pictures.items():
+        for n, cell in enumerate(cells[: width * height]):
+            picture.paste(cell, (66 * (n % width) + 3, 66 * (n // width) + 3))
+        assert isolate(picture, "auto")[1] is (width * height == 1)
+    with pytest.raises(ValueError, match="no single red blood cell"):
+        decode(encode(pictures[2, 2]), preprocess_params(unsegmented="drop"))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK"])

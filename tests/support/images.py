@@ -32,14 +32,24 @@ def with_wrong_crc(png: bytes) -> bytes:
 
 def of_header_size(side: int) -> bytes:
     """A PNG whose header claims side x side pixels, with few of them behind it."""
+    return _png(side, side, 8, bytes(99))
+
+
+def encode_deep_png(pixels: np.ndarray) -> bytes:
+    """(H, W, 3) uint16 as a PNG of 16 bits a channel, which Pillow does not write."""
+    height, width, _ = pixels.shape
+    rows = pixels.astype(">u2").reshape(height, -1).view(np.uint8)
+    return _png(width, height, 16, np.insert(rows, 0, 0, axis=1).tobytes())
+
+
+def _png(width: int, height: int, depth: int, rows: bytes) -> bytes:
+    """An RGB PNG; each row begins with the number of its filter."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
-    )
+    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def pack(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
