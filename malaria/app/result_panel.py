@@ -1,8 +1,5 @@
 """What was found: parasitemia by patient, first; then a table of the photographs, with their patients to type."""
 
-import csv
-import io
-from pathlib import PurePath
 from typing import Any
 
 from nicegui import ui
@@ -10,6 +7,7 @@ from nicegui.events import GenericEventArguments, UploadEventArguments
 
 from malaria.app.tab import Tab
 from malaria.app.widgets import button, describe_parasitemia, percent, plural, text
+from malaria.data.patients import Patients
 from malaria.lab.counts import Count
 
 COLUMNS = {
@@ -78,20 +76,17 @@ class ResultPanel:
 
     async def take_patients(self, event: UploadEventArguments) -> None:
         """A table of photographs and patients; names may lack their folder or suffix."""
-        data = (await event.file.read()).decode("utf-8-sig", "replace")
+        data = await event.file.read()
         self.patients.reset()
-        rows = list(csv.DictReader(io.StringIO(data), delimiter=max(",;\t", key=data.partition("\n")[0].count)))
-        given = {(row.get("photo") or row.get("image") or "").strip(): row.get("patient") or "" for row in rows}
-        given = {PurePath(name).name: patient for name, patient in given.items()}
-        stems = {PurePath(name).stem: patient for name, patient in given.items()}
-        known = [entry.name for entry in self.lab.done]
-        found = {name: given.get(name, stems.get(PurePath(name).stem, "")) for name in known}
-        found = {name: patient for name, patient in found.items() if patient}
-        if not found:
-            names = ", ".join(list(given)[:3])
-            self.tab.report(f"{event.file.name}: none of its photographs is here; it names {names or 'none'}")
-        else:
-            self.tab.attempt(lambda: self.lab.set_patients(found))
+        self.tab.attempt(lambda: self.set_patients(data, event.file.name))
+
+    def set_patients(self, data: bytes, name: str) -> None:
+        """Set the patients that the CSV file names, and tell which photographs are not in it."""
+        table = Patients(data, name)
+        found = {entry.name: table.find(entry.name) for entry in self.lab.done}
+        self.lab.set_patients({photo: patient for photo, patient in found.items() if patient})
+        if missing := table.describe_missing():
+            self.tab.report(f"{name}: {missing}")
 
     def remove(self) -> None:
         if self.tab.name:

@@ -122,6 +122,8 @@ def _write_groups(parts: Iterable[Decoded], grouping: Grouping, rates: Rates, op
     write([tally.summarise()], options.format)
     notes = [NOTES.format(red_cells=options.red_cells), *([CROPS] if tally.has_crops else [])]
     notes += [] if None not in rates else [NO_RATES]
+    if grouping.patients and (missing := grouping.patients.describe_missing()):
+        print(f"{options.by}: {missing}", file=sys.stderr)
     print("\n".join(notes), file=sys.stdout if options.format == "text" else sys.stderr)
 
 
@@ -208,6 +210,7 @@ def _to_lines(table: pd.DataFrame) -> list[str]:
         for uncertain, ood in zip(table.uncertain, table.ood, strict=True)
     ]
     names = [f"{image} #{cell}" if cell != "" else image for image, cell in zip(table.image, table.cell, strict=True)]
+    names = [name.replace("\n", r"\n").replace("\r", r"\r") for name in names]
     rows = zip(table.probability, table.prediction, table.kind, warnings, names, strict=True)
     lines = [
         f"{p:>11.4f}  {prediction:<11}  {kind:<7}  {warning:<26}  {name}" for p, prediction, kind, warning, name in rows
@@ -218,7 +221,7 @@ def _to_lines(table: pd.DataFrame) -> list[str]:
 def _to_aligned_lines(groups: pd.DataFrame) -> list[str]:
     """The table as text: counts, parasitemia with its interval, and warnings."""
     columns = {
-        "group": groups.group,
+        "group": groups.group.str.replace("\n", r"\n").str.replace("\r", r"\r"),
         "photos": groups.photographs,
         "red cells": groups["cells"],
         "parasitized": groups.parasitized,

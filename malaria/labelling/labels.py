@@ -16,8 +16,8 @@ import pandas as pd
 from malaria.core.artifacts import write_csv
 from malaria.core.errors import UserError
 from malaria.data.index import CLASSES, SET_ASIDE
+from malaria.data.spreadsheet import read_columns
 from malaria.sources._labels import refuse
-from malaria.sources._spreadsheet import read_columns
 
 LABELS = (*reversed(CLASSES), *SET_ASIDE)  # that a person can give
 COLUMNS = ("image", "label", "patient", "photo", "chosen")

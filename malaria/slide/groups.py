@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
 
 from malaria.core.errors import UserError
 from malaria.data.index import CLASSES
+from malaria.data.patients import Patients, read_patients
 from malaria.evaluation.calibration import Beta
 from malaria.slide.parasitemia import RED_CELLS, estimate_parasitemia, per_microlitre
 from malaria.smear.files import Decoded
@@ -37,7 +38,17 @@ NO_RATES = (
 )
 
 Rates = tuple[Beta | None, Beta | None]  # sensitivity and specificity
-Grouping = Callable[[str], str]  # from the name of an image to its group
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """From the name of an image to its group; `patients` are those of a CSV file, where they are read from one."""
+
+    find: Callable[[str], str | None]
+    patients: Patients | None = None
+
+    def __call__(self, name: str) -> str:
+        return self.find(name) or NONE
 
 
 def choose_grouping(by: str) -> Grouping:
@@ -48,25 +59,17 @@ def choose_grouping(by: str) -> Grouping:
         UserError: it is none of these, or the file cannot be used.
     """
     if by == "photo":
-        return str
+        return Grouping(str)
     if by == "patient":
         from malaria.sources.nih import find_patient  # brings requests, which takes a while to import
 
-        return lambda name: find_patient(name) or NONE
+        return Grouping(find_patient)
     if by == "folder":
-        return lambda name: str(PurePath(name).parent)
-    return _read_mapping(by)
-
-
-def _read_mapping(path: str) -> Grouping:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--by {path}: neither photo nor patient nor folder nor a CSV file: {error}") from None
-    if not {"image", "patient"} <= set(table.columns):
-        raise UserError(f"--by {path}: needs the columns image and patient; it has {', '.join(table.columns)}")
-    mapping = dict(zip(table.image, table.patient, strict=True))
-    return lambda name: mapping.get(name) or mapping.get(PurePath(name).name) or NONE
+        return Grouping(lambda name: str(PurePath(name).parent))
+    if not Path(by).exists():
+        raise UserError(f"--by {by}: neither photo nor patient nor folder, and no such file")
+    patients = read_patients(Path(by))
+    return Grouping(patients.find, patients)
 
 
 @dataclass

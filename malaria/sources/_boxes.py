@@ -13,8 +13,8 @@ from pathlib import Path, PurePath
 import pandas as pd
 
 from malaria.core.errors import UserError
+from malaria.data.spreadsheet import read_columns
 from malaria.sources._labels import Labels, find_patient, read_label, read_split, refuse
-from malaria.sources._spreadsheet import read_columns
 
 PLACE = ["x", "y", "width", "height"]  # px
 COLUMNS = ("photo", *PLACE, "label")

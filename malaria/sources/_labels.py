@@ -7,7 +7,7 @@ import pandas as pd
 
 from malaria.core.errors import UserError
 from malaria.data.index import CLASSES, SET_ASIDE, SPLITS
-from malaria.sources._spreadsheet import some
+from malaria.data.spreadsheet import some
 
 Labels = dict[str, int]  # a name in lower case -> 0 or 1
 

@@ -24,11 +24,12 @@ from malaria.core.archive import read_file, write_archive
 from malaria.core.errors import UserError
 from malaria.data.image_files import find_images
 from malaria.data.index import CLASSES, COLUMNS
+from malaria.data.names import Names
+from malaria.data.spreadsheet import read_columns, read_header, some
 from malaria.params import Download
 from malaria.sources import _coco, _voc, _yolo
 from malaria.sources._boxes import check_boxes, is_box_table, read_csv
 from malaria.sources._labels import Labels, drop_set_aside, find_patient, name_labels, read_label, read_split, refuse
-from malaria.sources._spreadsheet import read_columns, read_header, some
 
 TABLE = "labels.csv"
 FORMATS: dict[str, ModuleType] = {".json": _coco, ".xml": _voc, "": _yolo}  # suffix of a file that may be given alone
@@ -175,6 +176,7 @@ def _read_table(path: Path, labels: Labels) -> pd.DataFrame:
     rows = drop_set_aside(read_columns(path, needed=("image", "label"), optional=("patient", "photo", "split")))
     rows = rows.assign(image=rows.image.str.replace("\\", "/"))  # as Windows writes paths
     refuse(path, rows.image, rows.image == "", "no image", "Name one, or remove the row")
+    rows = rows.assign(image=_find_files(rows.image, path.parent))
     folder = Path(os.path.abspath(path.parent))  # noqa: PTH100 (which does not follow links)
     names = [_name_image(image, folder) for image in rows.image]
     table = pd.DataFrame({"name": names, "label": read_label(path, rows, labels)}, index=rows.index)
@@ -185,6 +187,24 @@ def _read_table(path: Path, labels: Labels) -> pd.DataFrame:
         table["split"] = read_split(path, rows, table.patient)
     table["file"] = [str(path.parent / image) for image in rows.image]
     return _check_images(path, rows, table)
+
+
+def _find_files(images: pd.Series, folder: Path) -> list[str]:
+    """The paths as they are; where there is no such file, that of the only image of the folder that can be meant."""
+    names: Names | None = None
+    paths = []
+    for image in images:
+        if not (folder / image).is_file():
+            names = names or Names(_list_images(folder))
+            image = names.find(image) or image
+        paths.append(image)
+    return paths
+
+
+def _list_images(folder: Path) -> list[str]:
+    """The images in a folder and its folders, relative to it."""
+    found = (image.path for image in find_images([str(folder)]) if not image.problem)
+    return [os.path.relpath(path, folder) for path in found]
 
 
 def _name_image(image: str, folder: Path) -> str:
@@ -208,5 +228,9 @@ def _check_images(path: Path, rows: pd.DataFrame, table: pd.DataFrame) -> pd.Dat
     refuse(path, rows.image, twice, problem, remedy)
     missing = [not os.path.isfile(file) for file in table.file]  # noqa: PTH113 (which takes any text for a path)
     remedy = f"Restore them, or correct their paths, which are relative to {path.parent}"
+    if any(missing):
+        first = rows.image[table.index[missing][0]]
+        nearest = Names(_list_images(path.parent)).find_nearest(first)
+        remedy += f"; the nearest to {first} is {nearest}" if nearest else ""
     refuse(path, rows.image, pd.Series(missing, table.index), "missing images", remedy)
     return table

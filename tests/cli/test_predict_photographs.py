@@ -18,7 +18,7 @@ from malaria.sources.drawing.fields import Field
 from malaria.sources.drawing.labs import BLUE, VIVID
 from malaria.sources.own import read_labels
 from tests.support.fields import draw, nothing, to_image
-from tests.support.images import encode
+from tests.support.images import encode, encode_deep_png
 from tests.support.models import make_model
 
 Predict = Callable[..., tuple[str, str]]
@@ -188,8 +188,8 @@ def test_broken_photographs_are_named_and_the_others_counted(folder: Path, tmp_p
 def test_photographs_without_cells_count_none(tmp_path: Path, predict: Predict) -> None:
     shown = tmp_path / "photos"
     shown.mkdir()
-    for kind in ("black", "white", "waves", "noise"):
-        Image.fromarray(nothing(kind)).save(shown / f"{kind}.png")
+    for kind in ("page", "white", "waves", "noise"):
+        Image.fromarray((nothing(kind) * [1, 0.9, 0.8]).astype(np.uint8)).save(shown / f"{kind}.png")
     to_image(draw(replace(BLUE, radius=35), cells=0)).save(shown / "empty.png")
     assert predict(shown, "--jsonl")[0] == ""
     out, _ = predict(shown, "--by", "photo", "--json", "--overlay", tmp_path / "seen", "--crops", tmp_path / "cells")
@@ -197,7 +197,7 @@ def test_photographs_without_cells_count_none(tmp_path: Path, predict: Predict) 
     assert len(groups) == 5
     assert {(row["photographs"], row["cells"], row["parasitemia"]) for row in groups} == {(1, 0, None)}
     assert len(list((tmp_path / "seen").iterdir())) == 5
-    assert "black" in predict(shown, "--by", "photo")[0]
+    assert "white" in predict(shown, "--by", "photo")[0]
 
 
 def test_what_an_image_is_can_be_said(folder: Path, drawn: list[tuple[str, bytes]], predict: Predict) -> None:
@@ -207,14 +207,14 @@ def test_what_an_image_is_can_be_said(folder: Path, drawn: list[tuple[str, bytes
 
 
 @pytest.mark.slow
-def test_an_eight_or_sixteen_bit_grey_or_turned_photograph_is_counted_alike(tmp_path: Path, predict: Predict) -> None:
-    grey = to_image(FIELDS["a"]).convert("L")
-    grey.save(tmp_path / "grey.png")
-    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(tmp_path / "deep.tif")
+def test_an_eight_or_sixteen_bit_or_turned_photograph_is_counted_alike(tmp_path: Path, predict: Predict) -> None:
+    photograph = to_image(FIELDS["a"])
+    photograph.save(tmp_path / "plain.png")
+    (tmp_path / "deep.png").write_bytes(encode_deep_png(np.asarray(photograph).astype(np.uint16) * 257))
     exif = Image.Exif()
     exif[0x0112] = 6
-    grey.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif.tobytes())
-    out, _ = predict(*(tmp_path / name for name in ("grey.png", "deep.tif", "turned.png")), "--csv")
+    photograph.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif.tobytes())
+    out, _ = predict(*(tmp_path / name for name in ("plain.png", "deep.png", "turned.png")), "--csv")
     tables = [of.drop(columns="image").reset_index(drop=True) for _, of in read(out).groupby("image")]
     assert len(tables) == 3
     assert all(table.equals(tables[0]) for table in tables)

@@ -103,7 +103,7 @@ def test_without_images_there_are_no_groups() -> None:
 
 def test_groups_are_folders_patients_files_or_those_of_a_csv_file(tmp_path: Path) -> None:
     csv = tmp_path / "patients.csv"
-    csv.write_text("image,patient,age\ncell.png,Anna,30\nx/other.png,007,20\n")
+    csv.write_text("\ufeffimage;patient;age\r\ncell.png;Anna;30\r\nx/other.png;007;20\r\n")
     for by, name, expected in (
         ("photo", "a/b/cell.png", "a/b/cell.png"),
         ("folder", "a/b/cell.png", "a/b"),

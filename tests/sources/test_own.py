@@ -138,6 +138,17 @@ def test_a_table_counts_more_than_folders_beside_it(lab: Path) -> None:
     assert {name: label for name, (label, _) in read(lab).items()} == {"healthy/a.png": 1, "infected/c.png": 0}
 
 
+def test_an_image_is_found_under_a_name_that_is_written_otherwise_and_else_the_nearest_is_told(lab: Path) -> None:
+    add(lab, "cells/IMG_1.PNG", "cells/IMG_2.png")
+    assert read(tabulate(lab, "image,label", "img-1.png,1", "IMG_2.jpg,0")) == {
+        "cells/IMG_1.PNG": (1, "cells/IMG_1.PNG"),
+        "cells/IMG_2.png": (0, "cells/IMG_2.png"),
+    }
+    message = refusal(tabulate(lab, "image,label", "img-1.png,1", "IMG_22.jpg,0"))
+    assert "IMG_22.jpg" in message
+    assert "cells/IMG_2.png" in message
+
+
 def test_a_missing_patient_is_the_photo_and_else_the_cell(lab: Path) -> None:
     add(lab, "a.png", "b.png", "c.png")
     path = tabulate(lab, "image,label,patient,photo", "a.png,0,P1,1.jpg", "b.png,1,,1.jpg", "c.png,1,,")

@@ -21,7 +21,12 @@ def read_columns(path: Path, needed: Sequence[str], optional: Sequence[str]) -> 
     Raises:
         UserError: it is no CSV file, lacks a column, has one twice, or has no rows.
     """
-    header, *rows = _parse(path) or [[]]
+    return parse_columns(path.read_bytes(), str(path), needed, optional)
+
+
+def parse_columns(data: bytes, path: str, needed: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
+    """The same of the content of a file, which messages call `path`."""
+    header, *rows = _parse(data, path) or [[]]
     columns = _name_columns(header)
     _check_columns(path, columns, needed, optional)
     at = {name: columns.index(name) for name in (*needed, *optional) if name in columns}
@@ -39,7 +44,7 @@ def read_header(path: Path) -> list[str]:
     Raises:
         UserError: it is no CSV file.
     """
-    return _name_columns((_parse(path) or [[]])[0])
+    return _name_columns((_parse(path.read_bytes(), str(path)) or [[]])[0])
 
 
 def some(values: Iterable[str]) -> str:
@@ -53,7 +58,7 @@ def _name_columns(header: Sequence[str]) -> list[str]:
     return [name.strip().casefold() for name in header]
 
 
-def _check_columns(path: Path, columns: list[str], needed: Sequence[str], optional: Sequence[str]) -> None:
+def _check_columns(path: str, columns: list[str], needed: Sequence[str], optional: Sequence[str]) -> None:
     if missing := [name for name in needed if name not in columns]:
         raise UserError(
             f"{path}: no column {' or '.join(missing)}; it has {some(columns) or 'none'}. Its first row must name the "
@@ -63,9 +68,9 @@ def _check_columns(path: Path, columns: list[str], needed: Sequence[str], option
         raise UserError(f"{path}: more than one column {' and '.join(repeated)}; remove all but one")
 
 
-def _parse(path: Path) -> list[list[str]]:
+def _parse(data: bytes, path: str) -> list[list[str]]:
     """The fields of each row of a CSV file, divided by commas, semicolons or tabs."""
-    lines = io.StringIO(_decode(path), newline="")
+    lines = io.StringIO(_decode(data, path), newline="")
     delimiter = max(",;\t", key=lines.readline().count)
     lines.seek(0)
     try:
@@ -74,9 +79,8 @@ def _parse(path: Path) -> list[list[str]]:
         raise UserError(f"{path}: not a CSV file: {error}") from None
 
 
-def _decode(path: Path) -> str:
+def _decode(data: bytes, path: str) -> str:
     """The text of a file in an encoding of Excel's: UTF-8 or UTF-16 with a byte order mark, or Windows-1252."""
-    data = path.read_bytes()
     if data.startswith(b"PK\x03\x04"):
         raise UserError(f"{path}: a workbook or zip; save the workbook as CSV, or unpack the zip and give its folder")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
