@@ -12,6 +12,7 @@ cell_images folder by
 
 import glob
 import gzip
+import hashlib
 import os
 import re
 import shutil
@@ -52,20 +53,19 @@ _Read = Callable[[], bytes]
 
 _WAYS_ON = """Three ways on:
   - with a copy of NLM's or Kaggle's cell_images.zip, or a folder unpacked from it: set the environment variable
-    MALARIA_CELLS to its path
+    MALARIA_CELLS to its path, or to the address (https://...) of another server that has the zip
   - with a DVC remote that has the data: dvc pull
   - with neither, on drawn cells: dvc exp run -S download.source=synthetic"""
 
 
 def write_cells(params: Download, path: Path) -> pd.DataFrame:
-    """Write NLM's cells, from the zip or folder that MALARIA_CELLS names or else downloaded, and return their index.
+    """Write NLM's cells, from the zip, folder or URL that MALARIA_CELLS names or else NLM's, and return their index.
 
     Raises:
         UserError: they cannot be had, or are not those of `download.sha256`. `path` is then as it was.
     """
-    given = os.environ.get("MALARIA_CELLS")
     downloads = path.parent / "download"
-    source = Path(given).expanduser() if given else fetch(folder=downloads)
+    source = _find_source(os.environ.get("MALARIA_CELLS"), downloads)
     with atomic_write(path) as temporary:
         with tqdm(find_cells(source), path.name, CELLS, unit="cell", delay=0.5, disable=None) as cells:
             sums = write_archive(temporary, cells)
@@ -73,6 +73,16 @@ def write_cells(params: Download, path: Path) -> pd.DataFrame:
         index = make_index(sums)
     shutil.rmtree(downloads, ignore_errors=True)
     return index
+
+
+def _find_source(given: str | None, downloads: Path) -> Path:
+    """What MALARIA_CELLS names, downloaded where it is an URL, or else NLM's archive."""
+    if not given:
+        return fetch(folder=downloads)
+    if re.match("https?://", given):
+        # its zip may be another with the same cells, which are checked when they are read
+        return fetch(given, None, downloads / hashlib.sha256(given.encode()).hexdigest()[:8])
+    return Path(given).expanduser()
 
 
 def _check_digest(source: Path, sums: Sums, sha256: str | None) -> None:
@@ -106,7 +116,7 @@ def make_index(names: Iterable[str]) -> pd.DataFrame:
     return index
 
 
-def fetch(url: str = URL, sha256: str = SHA256, folder: Path = Path("data/download"), backoff: float = 1) -> Path:
+def fetch(url: str = URL, sha256: str | None = SHA256, folder: Path = Path("data/download"), backoff: float = 1) -> Path:
     """Download the archive into a folder, from where an earlier call was broken off, and return its path.
 
     A broken connection is taken up again, after a wait that doubles from `backoff` seconds with each try in vain.
@@ -122,7 +132,7 @@ def fetch(url: str = URL, sha256: str = SHA256, folder: Path = Path("data/downlo
         part.replace(output)
 
     try:
-        return Path(pooch.retrieve(url, f"sha256:{sha256}", "cell_images.zip", folder, downloader=downloader))
+        return Path(pooch.retrieve(url, sha256 and f"sha256:{sha256}", "cell_images.zip", folder, downloader=downloader))
     except requests.RequestException as error:
         kept = f"\n{_size(part):,} bytes are kept, and the next try goes on from there." if _size(part) else ""
         raise UserError(f"{url}: cannot be downloaded ({error}){kept}\n{_WAYS_ON}") from None

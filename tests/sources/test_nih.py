@@ -306,6 +306,17 @@ def test_cells_of_the_expected_content_are_written_with_their_index(
     assert list(out.parent.iterdir()) == [out]
 
 
+def test_cells_come_from_another_server_where_one_is_named(
+    out: Path, tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.body, site.cuts = pack(CELLS), [300]
+    monkeypatch.setenv("MALARIA_CELLS", site.url)
+    nih.write_cells(accepted(tmp_path), out)
+    assert out.read_bytes() == (tmp_path / "expected.zip").read_bytes()
+    assert len(site.asked) == 2
+    assert list(out.parent.iterdir()) == [out]
+
+
 def test_other_content_is_refused_with_how_it_differs_from_nlms(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
