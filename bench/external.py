@@ -160,7 +160,7 @@ def read_sets(how: Preprocess, crops: Path | None, pool: Executor) -> dict[tuple
     test = table[table.split == "test"]
     test = test.sample(min(SAMPLE, len(test)), random_state=0)
     for change in (None, *CHANGES):
-        strength = CHANGES[change][2][1] if change else 0.0
+        strength = CHANGES[change][2][len(CHANGES[change][2]) // 2] if change else 0.0
         work = partial(change_cell, ARCHIVE, change, strength, how.model_copy(update={"unsegmented": "keep"}))
         pixels = np.stack(list(pool.map(work, test.name, chunksize=64)))
         words = f"{change}: {CHANGES[change][1].format(strength)}" if change else "as they are"

@@ -1,9 +1,9 @@
 """How much does it take to mislead a model? `uv run python bench/robustness.py [MODEL...]` writes it down.
 
-Changes the images of the test set as microscopes, cameras and other programs might, in nine ways at three strengths,
-and evaluates the predictions of each model (a folder or revision, as for `malaria predict`; default: models), at its
-own threshold, beside those of the images as they are. Writes docs/results/robustness.csv, all metrics, and its short
-form into docs/RESULTS.md; of val (`--split val`), where to choose, it only prints.
+Changes the images of the test set as microscopes, cameras and other programs might, in ten ways, most of them at three
+strengths, and evaluates the predictions of each model (a folder or revision, as for `malaria predict`; default:
+models), at its own threshold, beside those of the images as they are. Writes docs/results/robustness.csv, all metrics,
+and its short form into docs/RESULTS.md; of val (`--split val`), where to choose, it only prints.
 """
 
 import argparse
@@ -68,6 +68,11 @@ def white_balance(image: Pixels, share: float, random: np.random.Generator) -> P
     return cut_out(image * [1 + warmer, 1, 1 - warmer], image)
 
 
+def exchange(image: Pixels, strength: float, random: np.random.Generator) -> Pixels:
+    """Red for blue, as where OpenCV's order of channels is taken for RGB."""
+    return np.ascontiguousarray(image[..., ::-1])
+
+
 def jpeg(image: Pixels, quality: float, random: np.random.Generator) -> Pixels:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=int(quality))
@@ -96,6 +101,7 @@ CHANGES: dict[str, tuple[Change, str, tuple[float, ...]]] = {
     "darker": (light, "times {:g}", (0.7, 0.5, 0.3)),
     "brighter": (light, "times {:g}", (1.15, 1.3, 1.5)),
     "white balance": (white_balance, "red and blue ± {:.0%}", (0.1, 0.2, 0.3)),
+    "channels": (exchange, "red and blue exchanged", (1,)),
     "JPEG": (jpeg, "quality {:g}", (75, 40, 10)),
     "scale": (scale, "1/{:g} of the pixels a side", (2, 4, 6)),
     "rotation": (rotation, "{:g}°", (15, 30, 45)),

@@ -17,6 +17,7 @@ Params:   evaluate, train.augment and robust_epochs; download.path, source and s
           trained on
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from malaria.model.dataset import Cells, load_cells, to_floats
 from malaria.model.hardware import pick_device, prepare
 from malaria.model.inference import TTA, predict_logits
 from malaria.model.network import count_parameters
-from malaria.model.weights import ModelConfig, read_model
+from malaria.model.weights import ModelConfig, read_model, read_training_hashes
 from malaria.params import Augment, Evaluate, Params
 
 PREDICTIONS = Path("data/predictions.csv")
@@ -56,7 +57,11 @@ def main(params: Params) -> None:
     corrections = read_corrections(params.evaluate.corrections, split)
     cells = load_cells(Path("data/cells.npy"), split, device, config.size)
     facts = predict(network, config, split, cells, params.evaluate.tta)
-    facts["trained_on"] = describe_data(params.download, split[split.split == "train"])
+    facts |= {
+        "trained_on": describe_data(params.download, split[split.split == "train"]),
+        "source": params.download.source,
+        "data_sha256": hashlib.sha256(read_training_hashes(Path("models/model.safetensors")).tobytes()).hexdigest(),
+    }
     # read back: what is evaluated is what is written, to the last digit
     predictions = read_index(PREDICTIONS)
     card = choose_on_val(predictions[predictions.split == "val"], facts, params.evaluate)

@@ -28,7 +28,6 @@ class CellMap:
         self.outlines: list[Any] = []
         self.asked: Any = None
         self.shown = ""
-        self.size = 0, 0
         self.corners: Any = None
         self.map.on("init", self._move)
         self.map.on("map-resize", self._move)  # as when it was hidden before
@@ -41,7 +40,7 @@ class CellMap:
     def show(self, url: str, size: tuple[int, int]) -> None:
         """Show a picture without outlines."""
         self.map.clear_layers()
-        self.outlines, self.asked, self.shown, self.size = [], None, url, size
+        self.outlines, self.asked, self.shown = [], None, url
         width, height = size
         self.map.image_overlay(url=url, bounds=[[-height, 0], [0, width]])
 
@@ -82,18 +81,16 @@ class CellMap:
         """Show a cell and its neighbours."""
         x, y, width, height = box
         side = AROUND * max(width, height) / 2
-        self._fit(x + width / 2 - side, y + height / 2 - side, x + width / 2 + side, y + height / 2 + side)
+        self.fit((x + width / 2 - side, y + height / 2 - side, 2 * side, 2 * side))
 
     def scroll_to(self) -> None:
         """Bring the map into the window."""
         ui.run_javascript(f'getHtmlElement({self.map.id}).scrollIntoView({{block: "nearest"}})')
 
-    def fit(self) -> None:
-        """Show all of the picture."""
-        self._fit(0, 0, *self.size)
-
-    def _fit(self, left: float, top: float, right: float, bottom: float) -> None:
-        self.corners = [[-bottom, left], [-top, right]]
+    def fit(self, box: Box) -> None:
+        """Show a part of the picture, as large as it can be."""
+        x, y, width, height = box
+        self.corners = [[-y - height, x], [-y, x + width]]
         self._move()
 
     def _move(self) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from malaria.app.cell_map import CellMap
+from malaria.app.cell_map import Box, CellMap
 from malaria.core.errors import UserError
 from malaria.lab.counts import name_styles
 from malaria.lab.lab import Lab
@@ -88,7 +88,7 @@ class Tab:
         cells = self.lab.decided(self.lab.entries[self.name], self.reader)
         self.map.outline(called.sheet.outlines, name_styles(cells), (cells.label != "").tolist())
         if fit:
-            self.map.fit()
+            self.map.fit(self._surround(called))
 
     def _show_picture(self, called: Called) -> None:
         # the number of cells: a sheet of crops grows
@@ -115,7 +115,17 @@ class Tab:
             self.refresh()
 
     @staticmethod
-    def _box(called: Called, row: int) -> tuple[float, float, float, float]:
+    def _surround(called: Called) -> Box:
+        """The box around all cells: a round field fills but half of a photograph, the rest is black."""
+        cells = called.sheet.table
+        if cells.empty:
+            return 0, 0, *called.sheet.size
+        left, top = float(cells.x.min()), float(cells.y.min())
+        right, bottom = float((cells.x + cells.width).max()), float((cells.y + cells.height).max())
+        return left, top, right - left, bottom - top
+
+    @staticmethod
+    def _box(called: Called, row: int) -> Box:
         cell = called.sheet.table.iloc[row]
         return float(cell.x), float(cell.y), float(cell.width), float(cell.height)
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from signal import SIGINT
 
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     top = argparse.ArgumentParser(
         "malaria", description=_list_commands(), formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    top.add_argument("--version", action="version", version=f"malaria {version('malaria')}")
     top.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     name = top.parse_args(arguments[:1]).command
     # torch's threads are not to spin while they wait, which would cost a quarter of the speed of predicting

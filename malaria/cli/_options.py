@@ -13,7 +13,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         default="models",
         help="a folder with model.safetensors and model.json, a Git revision of this repository, or a file that "
-        "`malaria export` wrote (default: %(default)s)",
+        "`malaria export` wrote (default: %(default)s, or else the default model, which is part of the package)",
     )
 
 

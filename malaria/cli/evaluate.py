@@ -22,7 +22,7 @@ import pandas as pd
 from malaria.cli._options import add_classes, add_model
 from malaria.core.artifacts import write_text
 from malaria.core.errors import UserError
-from malaria.evaluation.bootstrap import RESAMPLED
+from malaria.evaluation.bootstrap import FEWEST, RESAMPLED
 from malaria.evaluation.model_card import ModelCard
 from malaria.model.hardware import prepare
 from malaria.predict.evaluate import Evaluation, evaluate_model, find_seen, render_evaluation, to_object
@@ -103,7 +103,7 @@ def to_lines(evaluation: Evaluation, card: ModelCard) -> list[str]:
         "",
         *tabulate_metrics(evaluation).to_string(index=False).splitlines(),
         "",
-        f"The intervals are by {RESAMPLED[evaluation.group]}.",
+        f"The intervals are by {RESAMPLED[evaluation.group]}. Of fewer than {FEWEST} of these there are none.",
     ]
 
 

@@ -78,6 +78,8 @@ def run(options: argparse.Namespace) -> None:
         raise UserError("no images: name photographs, crops or folders of them, or try --example")
     prepare(seed=0)
     classifier = load_model(options.model)
+    if classifier.card.caution:
+        print(classifier.card.caution, file=sys.stderr)
     point = options.operating_point
     threshold = classifier.find_threshold(point) if point else options.threshold
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # names of files, whatever they are

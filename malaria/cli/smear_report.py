@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> None:
     """Call the cells, write the page, print the parasitemia; exit status 1 if a photograph could not be read."""
     prepare(seed=0)
     classifier = load_model(options.model)
+    if classifier.card.caution:
+        print(classifier.card.caution, file=sys.stderr)
     point, threshold = options.operating_point, options.threshold
     if threshold is None:
         point = point or classifier.card.operating_point

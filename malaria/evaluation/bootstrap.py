@@ -13,6 +13,7 @@ from malaria.data.index import Group
 from malaria.evaluation.metrics import Array
 
 RESAMPLES, SEED = 2000, 0
+FEWEST = 5  # patients: intervals from fewer are far too narrow, those from two may miss the value 49 times in 100
 LEVEL = 0.95
 _AT_ONCE = 4_000_000  # weights held in memory, of 8 bytes each
 
@@ -28,7 +29,7 @@ Metrics = Callable[[Array], pd.DataFrame]
 
 
 def resample(cells: pd.DataFrame, metrics: Metrics, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """The metrics of resamples of the patients, a row a resample; all NaN where there is only one patient.
+    """The metrics of resamples of the patients, a row a resample; all NaN where there are fewer than FEWEST.
 
     `metrics` takes weights (R, N) of the N cells, and returns R rows.
     """
@@ -36,7 +37,7 @@ def resample(cells: pd.DataFrame, metrics: Metrics, resamples: int = RESAMPLES) 
     draws = np.random.default_rng(SEED).multinomial(len(patients), np.full(len(patients), 1 / len(patients)), resamples)
     chunks = np.array_split(draws.astype(float), max(1, resamples * len(cells) // _AT_ONCE))
     table = pd.concat([metrics(chunk[:, codes]) for chunk in chunks], ignore_index=True)
-    return table if len(patients) > 1 else table * np.nan
+    return table if len(patients) >= FEWEST else table * np.nan
 
 
 def interval(values: pd.Series) -> tuple[float, float]:

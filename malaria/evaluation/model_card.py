@@ -38,6 +38,8 @@ class ModelCard(ModelConfig):
     """
 
     trained_on: str  # the cells of train: whose they are, and how many
+    source: str | None = None  # download.source; None in cards of earlier versions
+    data_sha256: str | None = None  # of the sorted hashes of the cells it was trained and validated on
     tta: bool  # whether the logit is the mean over the eight symmetries of the cell
     temperature: float
     operating_point: str  # the name of the threshold's, in plots/operating_points.csv
@@ -59,6 +61,13 @@ class ModelCard(ModelConfig):
         if quantiles.keys() != STATISTICS.keys():
             raise ValueError("those of another version")
         return quantiles
+
+    @property
+    def caution(self) -> str:
+        """What a user must know before anything else; empty where nothing."""
+        if self.source != "synthetic":
+            return ""
+        return "This model was trained on drawn cells: what it says of real ones means nothing."
 
     def margin(self, threshold: float) -> float:
         """The distance from the logit of a threshold within which a prediction is uncertain."""

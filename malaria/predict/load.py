@@ -4,6 +4,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,8 @@ class Scorer(nn.Module):
 
 def load_model(source: str | Path = "models") -> Classifier:
     """Load a model from a folder (model.safetensors and model.json), an ONNX file that `malaria export` wrote, or a
-    revision of the repository in the current folder: a branch, tag, commit or experiment.
+    revision of the repository in the current folder: a branch, tag, commit or experiment. Where the folder `models` has
+    no model, it is the default that is part of the package.
 
     Raises:
         UserError: there is no model, or it is incomplete or of another version.
@@ -85,10 +87,16 @@ def load_with_hashes(source: str | Path) -> tuple[Classifier, Hashes | None]:
 def model_folder(source: str | Path) -> Iterator[Path]:
     """The folder with the files of a model: the source itself, or those of a revision, for a while.
 
+    Where nothing has been trained or pulled to `models`, it is the default that is part of the package.
+
     Raises:
         UserError: there is no such revision, or its model cannot be reached.
     """
-    if Path(source).is_dir() or str(source) == "models":
+    if str(source) == "models" and not Path(source, WEIGHTS).exists():
+        with as_file(files("malaria") / "default_model") as folder:
+            yield folder
+        return
+    if Path(source).is_dir():
         yield Path(source)
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from malaria.data.decode import Pixels
 from malaria.data.describe import UNITS, count_cells
 from malaria.data.index import CLASSES, Group
 from malaria.data.splits import summarise_split
-from malaria.evaluation.bootstrap import RESAMPLED, RESAMPLES
+from malaria.evaluation.bootstrap import FEWEST, RESAMPLED, RESAMPLES
 from malaria.evaluation.calibration import GOALS
 from malaria.params import Preprocess
 from malaria.report import charts, pictures
@@ -61,7 +61,7 @@ def render_report(content: dict[str, Any]) -> str:
     environment.globals |= {"show": show, "interval": interval, "count_cells": count_cells}
     environment.globals |= {"count_predicted": count_predicted}
     environment.globals |= {"label_metrics": label_metrics, "POINTS": POINTS, "CLASSES": CLASSES, "UNITS": UNITS}
-    environment.globals |= {"BESIDE": BESIDE, "RESAMPLES": RESAMPLES, "RESAMPLED": RESAMPLED}
+    environment.globals |= {"BESIDE": BESIDE, "FEWEST": FEWEST, "RESAMPLES": RESAMPLES, "RESAMPLED": RESAMPLED}
     return environment.get_template("report.html").render(content)
 
 

@@ -116,7 +116,9 @@ def make_index(names: Iterable[str]) -> pd.DataFrame:
     return index
 
 
-def fetch(url: str = URL, sha256: str | None = SHA256, folder: Path = Path("data/download"), backoff: float = 1) -> Path:
+def fetch(
+    url: str = URL, sha256: str | None = SHA256, folder: Path = Path("data/download"), backoff: float = 1
+) -> Path:
     """Download the archive into a folder, from where an earlier call was broken off, and return its path.
 
     A broken connection is taken up again, after a wait that doubles from `backoff` seconds with each try in vain.
@@ -132,7 +134,9 @@ def fetch(url: str = URL, sha256: str | None = SHA256, folder: Path = Path("data
         part.replace(output)
 
     try:
-        return Path(pooch.retrieve(url, sha256 and f"sha256:{sha256}", "cell_images.zip", folder, downloader=downloader))
+        return Path(
+            pooch.retrieve(url, sha256 and f"sha256:{sha256}", "cell_images.zip", folder, downloader=downloader)
+        )
     except requests.RequestException as error:
         kept = f"\n{_size(part):,} bytes are kept, and the next try goes on from there." if _size(part) else ""
         raise UserError(f"{url}: cannot be downloaded ({error}){kept}\n{_WAYS_ON}") from None

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from bench import external, labels, masks, ood, robustness
+from bench import baseline, doubted, external, labels, masks, ood, recipe, robustness
 from bench.results import FOLDER, PAGE, TABLES, publish, read_table, remember_minutes, render
 from malaria.params import load_params
 from tests.support.scratch import ROOT, Repository
@@ -17,12 +17,15 @@ RESULTS = (ROOT / PAGE).read_text("utf-8")
 
 
 RENDERS = dict.fromkeys(TABLES, render) | {
+    "baseline": baseline.render,
+    "doubted": doubted.render,
     "external": external.render,
     "external-ood": external.show_correlation,
     "label-errors": labels.render_label_errors,
     "labels": labels.render_labels,
     "masks": masks.render,
     "ood": ood.render,
+    "recipe": recipe.render,
     "robustness": robustness.render,
 }
 

@@ -9,6 +9,7 @@ from tests.support.scratch import ROOT, Repository
 
 SCRIPTS = {  # by module, its constants and arguments
     "adaptation": ("LABELS = (10,); SEEDS = 1; HOME_CELLS = 20", "unpacked"),
+    "baseline": ("", ""),
     "decoding": ("SAMPLE = 20; TURNS = 1", ""),
     "doubted": ("SEEDS = EPOCHS = 1", "some.csv"),
     "external": ("SAMPLE = 60; PATIENTS = 1; FIELD_CELLS = 30", "models --crops unpacked"),

@@ -28,13 +28,19 @@ def test_a_resample_draws_as_many_patients_each_with_all_its_cells() -> None:
     assert len(np.unique(weights, axis=0)) > 5
 
 
-def test_the_resamples_of_two_patients_by_hand() -> None:
-    """A twice, each once, B twice: 1/4, 1/2, 1/4 of the resamples. One patient alone has no interval."""
+def test_the_resamples_of_two_patients_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A twice, each once, B twice: 1/4, 1/2, 1/4 of the resamples."""
+    monkeypatch.setattr("malaria.evaluation.bootstrap.FEWEST", 2)
     values = accuracies(table([1, 1, 0, 0], [0.9, 0.9, 0.9, 0.9], "AABB"), 4000)
     shares = values.value_counts(normalize=True)
     assert (shares[0.5], shares[0.0]) == pytest.approx((1 / 2, 1 / 4), abs=0.03)
     assert interval(values) == (0.0, 1.0)
-    assert np.isnan(interval(accuracies(table([1, 0, 1], [0.9, 0.1, 0.2], "AAA")))).all()
+
+
+@pytest.mark.parametrize(("patients", "undefined"), [("AAAAAA", True), ("AABCDD", True), ("ABCDEE", False)])
+def test_a_few_patients_have_no_interval(patients: str, undefined: bool) -> None:
+    values = accuracies(table([1, 0, 1, 1, 0, 1], [0.9, 0.1, 0.2, 0.9, 0.9, 0.9], patients))
+    assert np.isnan(interval(values)).all() == undefined
 
 
 def test_the_spread_is_binomial_and_wider_where_cells_are_correlated() -> None:
@@ -47,7 +53,7 @@ def test_the_spread_is_binomial_and_wider_where_cells_are_correlated() -> None:
 
 
 def test_a_metric_that_is_often_undefined_has_no_interval() -> None:
-    cells = table([1, 0, 0, 0], [0.9, 0.1, 0.2, 0.7])  # a third of the resamples lack the one parasitized cell
+    cells = table([1, 0, 0, 0, 0], [0.9, 0.1, 0.2, 0.7, 0.1])  # a third of the resamples lack the one parasitized cell
     resampled = resample(cells, lambda weights: compute_metrics(cells, 0.5, weights))
     flat = with_intervals(compute_metrics(cells, 0.5).iloc[0], resampled)
     assert flat["sensitivity"] == 1

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import struct
 import subprocess
@@ -8,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
 import malaria
 from malaria.cli.__main__ import main
 from malaria.core.errors import UserError
+from malaria.model.weights import MODEL_FILES
 from tests.support.models import config, make_model
 from tests.support.scratch import ROOT
 
@@ -77,7 +80,7 @@ def test_a_bad_model_card_is_refused(change: Callable[[Any], Any] | None, named:
         malaria.load_model(folder)
 
 
-@pytest.mark.parametrize("source", ["models", "no/such/folder", "no-such-revision", "none.onnx", "text.onnx"])
+@pytest.mark.parametrize("source", ["no/such/folder", "no-such-revision", "none.onnx", "text.onnx"])
 def test_a_bad_path_does_not_end_the_process_of_a_server(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +93,30 @@ def test_a_bad_path_does_not_end_the_process_of_a_server(
     with pytest.raises(SystemExit) as ended:
         main(["predict", "cell.png", "--model", source])
     assert str(ended.value.code) == str(raised.value)
+
+
+def test_where_nothing_was_trained_the_default_model_of_the_package_is_loaded(
+    drawn: list[tuple[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    classifier = malaria.load_model()
+    assert classifier.card.source == "nih"
+    assert classifier.predict([drawn[0][1]]).probability.between(0, 1).all()
+    make_model(tmp_path / "models", trained_on="my cells")
+    assert malaria.load_model().card.trained_on == "my cells"
+
+
+def test_the_default_model_is_that_of_the_committed_run() -> None:
+    stages = YAML(typ="safe").load(ROOT / "dvc.lock")["stages"]
+    locked = {out["path"]: out["md5"] for stage in ("train", "evaluate") for out in stages[stage]["outs"]}
+    for name in MODEL_FILES:
+        shipped = (ROOT / "malaria/default_model" / name).read_bytes()
+        assert hashlib.md5(shipped).hexdigest() == locked[f"models/{name}"]
+
+
+def test_a_model_of_drawn_cells_is_said_to_mean_nothing(tmp_path: Path) -> None:
+    cards = [malaria.load_model(make_model(tmp_path / of, source=of)).card for of in ("synthetic", "nih", "own")]
+    assert [bool(card.caution) for card in cards] == [True, False, False]
 
 
 def test_importing_the_library_imports_nothing_heavy() -> None:
