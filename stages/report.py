@@ -60,7 +60,8 @@ def collect_run(params: Params, split: pd.DataFrame, duplicates: pd.DataFrame) -
     """What the template shows of the split and the training."""
     history = page.read_history(Path("plots/training/plots/metrics"))
     sanity = pd.read_csv("data/examples/sanity.csv")
-    shown = page.show_run(history, sanity, duplicates, split, np.load("data/examples/augmented.npy"))
+    rivals = params.train.robust_epochs or len(history)
+    shown = page.show_run(history, rivals, sanity, duplicates, split, np.load("data/examples/augmented.npy"))
     corrections = read_corrections(params.evaluate.corrections, split) or {}
     return shown | {
         "params": params,

@@ -94,20 +94,28 @@ def show_results(
 
 
 def show_run(
-    history: pd.DataFrame, sanity: pd.DataFrame, duplicates: pd.DataFrame, split: pd.DataFrame, augmented: Pixels
+    history: pd.DataFrame,
+    rivals: int,
+    sanity: pd.DataFrame,
+    duplicates: pd.DataFrame,
+    split: pd.DataFrame,
+    augmented: Pixels,
 ) -> dict[str, Any]:
     """What the page shows of the pipeline's run, from `read_history`, sanity.csv, duplicates.csv, split.csv and so on.
+
+    The kept weights are the best of the last `rivals` epochs.
 
     Besides these it shows its params, whether the split was given (fixed_split), and the number of test cells whose
     labels evaluate.corrections changes (changed_labels).
     """
+    last = history.tail(rivals)
     charts_of_run = {name: charts.draw_training(history, name) for name in CURVES}
     return {
         "splits": summarise_split(split),
         "dropped": int((split.split == "dropped").sum()),
         "duplicates": duplicates,
         "across_splits": int((duplicates.split != duplicates.other_split).sum()),
-        "best_epoch": history.epoch[history["val/loss"].argmin()],
+        "best_epoch": last.epoch.iloc[last["val/loss"].argmin()],
         "charts": charts_of_run | {"sanity": charts.draw_sanity(sanity)},
         "sanity": sanity.median().to_dict() | {"cells": len(sanity)},
         "augmented": pictures.embed(pictures.tile(augmented)),

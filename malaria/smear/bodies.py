@@ -15,6 +15,8 @@ AREAS = 0.25, 2.0  # of a typical cell, that a red cell may cover
 CONVEX = 0.75  # convexity of a red cell, at least
 DENSE = 2.0  # times the density of a typical pixel of the cells: nuclei, platelets, stain
 DENSE_SHARE = 0.45  # of a red cell's pixels that may be that dense: a parasite covers less
+# a white cell is larger than a red one, and its nucleus may be in lobes with pale cytoplasm between
+LARGE, LARGE_DENSE_SHARE = 1.6, 0.25
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,6 @@ def _find_other(points: Points, shape: float, area: float, dense: float) -> Othe
     """What a body is if it is no red cell."""
     if len(points) < AREAS[0] * area:
         return "small"
-    if dense > DENSE_SHARE:
+    if dense > (LARGE_DENSE_SHARE if len(points) > LARGE * area else DENSE_SHARE):
         return "dense"
     return "clump" if len(points) > AREAS[1] * area or shape < CONVEX else None

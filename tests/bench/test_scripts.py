@@ -24,6 +24,7 @@ SCRIPTS = {  # by module, its constants and arguments
     "scale": ("", "240 300"),
     "stage_costs": ("", "split preprocess evaluate report"),
     "smear": ("PATIENTS = FIELDS = 1; FIELD_CELLS = 60; LABELLED = 6", "coverage models"),
+    "start": ("TURNS = PHOTOGRAPHS = 1", ""),
     "step": ("TURNS = 1", ""),
     "time_to_accuracy": ("", "--goal 0.1 --seeds 1 --workers 0"),
 }

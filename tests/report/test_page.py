@@ -22,6 +22,7 @@ from malaria.report.page import (
     read_history,
     read_metrics,
     render_report,
+    show_run,
 )
 from tests.support.page import HISTORY, make_content, make_predictions, make_split
 from tests.support.scratch import ROOT
@@ -228,6 +229,16 @@ def test_a_test_split_of_one_patient_without_mistakes_is_rendered(
     assert page.count("<p>None.</p>") == 2
     assert "no interval" in page
     assert "<dd>100.0 %<small>" in page
+
+
+@pytest.mark.parametrize(("rivals", "kept"), [(4, 2), (2, 4)])
+def test_the_kept_epoch_is_the_best_of_those_that_could_be(rivals: int, kept: int, split: pd.DataFrame) -> None:
+    losses = [0.5, 0.2, 0.4, 0.3]
+    history = pd.DataFrame({"epoch": [1, 2, 3, 4], "train/loss": losses, "val/loss": losses})
+    history[["train/accuracy", "val/accuracy"]] = 0.9
+    sanity, none = pd.DataFrame({"trained": [0.9], "randomised": [0.5]}), pd.DataFrame(columns=["split", "other_split"])
+    run = show_run(history, rivals, sanity, none, split, np.zeros((1, 4, 8, 8, 3), np.uint8))
+    assert run["best_epoch"] == kept
 
 
 def test_the_history_is_read_from_what_dvclive_writes(tmp_path: Path) -> None:

@@ -46,6 +46,13 @@ def test_a_parasite_may_be_dense_but_a_nucleus_fills_its_cell(share: float, kind
     assert kinds(*cells, disc(70, 70, 14), dense=disc(70, 70, 14 * share**0.5))[-1] == kind
 
 
+@pytest.mark.parametrize(("radius", "kind"), [(14, "single"), (18.5, "dense")])
+def test_a_large_body_with_a_nucleus_in_lobes_is_a_white_cell(radius: float, kind: str) -> None:
+    cells = [disc(20, 20, 14), disc(70, 20, 14), disc(20, 70, 14)]
+    nucleus = disc(62, 70, radius * 0.4) | disc(74, 70, radius * 0.4)
+    assert kinds(*cells, disc(68, 70, radius), dense=nucleus)[-1] == kind
+
+
 def test_the_convexity_is_that_of_the_outline() -> None:
     labels = np.zeros(SHAPE, np.int32)
     labels[disc(45, 20, 14)], labels[disc(45, 80, 14) & ~disc(30, 80, 8)] = 1, 2

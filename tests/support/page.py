@@ -54,7 +54,9 @@ def make_content(
     sanity = pd.DataFrame({"trained": [0.9, 0.8, np.nan], "randomised": [0.5, 0.6, np.nan], "area": [0.7, 0.7, 0.8]})
     examples = choose_examples(predictions, 0.5)
     cams = random.integers(0, 256, (len(examples), 64, 64), np.uint8)
-    run = page.show_run(HISTORY, sanity, duplicates, split, random.integers(0, 256, (8, 4, 64, 64, 3), np.uint8))
+    run = page.show_run(
+        HISTORY, len(HISTORY), sanity, duplicates, split, random.integers(0, 256, (8, 4, 64, 64, 3), np.uint8)
+    )
     run |= {"params": params.model_copy(update={"download": download}), "fixed_split": False, "changed_labels": 0}
     return page.show_results(card.model_dump(), metrics, tables, group, examples, cams, archive) | {
         "data": "synthetic",
