@@ -236,7 +236,10 @@ def test_the_kept_epoch_is_the_best_of_those_that_could_be(rivals: int, kept: in
     losses = [0.5, 0.2, 0.4, 0.3]
     history = pd.DataFrame({"epoch": [1, 2, 3, 4], "train/loss": losses, "val/loss": losses})
     history[["train/accuracy", "val/accuracy"]] = 0.9
-    sanity, none = pd.DataFrame({"trained": [0.9], "randomised": [0.5]}), pd.DataFrame(columns=["split", "other_split"])
+    sanity, none = (
+        pd.DataFrame({"trained": [0.9], "randomised": [0.5], "area": [0.7]}),
+        pd.DataFrame(columns=["split", "other_split"]),
+    )
     run = show_run(history, rivals, sanity, none, split, np.zeros((1, 4, 8, 8, 3), np.uint8))
     assert run["best_epoch"] == kept
 
