@@ -272,7 +272,8 @@ def with_bounds(name: str, values: Array, error: Array) -> dict[str, float]:
     """A rank correlation and the 95 % interval of a bootstrap over sets."""
     random = np.random.default_rng(0)
     draws = [random.integers(0, len(error), len(error)) for _ in range(RESAMPLES)]
-    low, high = np.nanquantile([spearmanr(values[rows], error[rows]).statistic for rows in draws], [0.025, 0.975])
+    defined = [rows for rows in draws if np.ptp(values[rows]) and np.ptp(error[rows])]
+    low, high = np.quantile([spearmanr(values[rows], error[rows]).statistic for rows in defined], [0.025, 0.975])
     return {name: spearmanr(values, error).statistic, f"{name}_low": low, f"{name}_high": high}
 
 
