@@ -7,14 +7,15 @@ from PIL import Image
 from malaria.data.decode import BLACK, Pixels
 
 Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.uint64]
 
 WORKING_SIDE = 96  # px, of the longer side at which a crop is segmented: NIH's masks are of a third of the resolution
 CUT_OUT = 0.4  # share of the border that is black from which on a crop is cut out: NIH's have 0.57 or more
 SHARES = 0.2, 0.97  # of the crop that a cell fills: less is a speck, more no outline
 DENSITY = 0.4  # of a typical pixel of the cell: what is denser than this share of it belongs to a cell
 FAINT = 0.2  # optical density, summed over the channels: less is uneven background; cells have 0.4 or more
-COARSE = 32  # px, of the side at which a crop that is cut out is looked at for parts
-WHOLE = 0.8  # share of such a crop's pixels that hang together with the central one: of NIH's 0.92 or more
+COARSE = 64  # px, of the side at which a crop that is cut out is looked at for parts
+WHOLE = 0.8  # share of such a crop's pixels that hang together with the central one: of NIH's 0.8 or more
 MIDDLE = 0.35  # of half the side: a cell that does not reach this close to the centre is a neighbour
 
 
@@ -38,15 +39,29 @@ def is_cut_out(image: Image.Image) -> bool:
 
 def is_one_body(crop: Pixels) -> bool:
     """Whether what is not black in a crop (H, W, 3) that is cut out hangs together, but for specks."""
-    small = Image.fromarray(crop.max(-1) >= BLACK).resize((COARSE, COARSE), Image.Resampling.BILINEAR)
-    mask = np.pad(np.asarray(small), 1)
-    body, before = np.zeros_like(mask), -1
-    body.flat[np.where(mask, _distance_from_centre(*mask.shape), np.inf).argmin()] = True
-    while body.sum() > before:
-        before = body.sum()
-        body[1:-1, 1:-1] |= body[:-2, 1:-1] | body[2:, 1:-1] | body[1:-1, :-2] | body[1:-1, 2:]
-        body &= mask
-    return bool(before >= WHOLE * mask.sum())
+    small = Image.fromarray(crop.max(-1) >= BLACK).convert("L").resize((COARSE, COARSE), Image.Resampling.BOX)
+    mask = np.asarray(small) > 0  # with the thinnest bridge between two parts
+    first = np.zeros_like(mask)
+    first.flat[np.where(mask, _distance_from_centre(*mask.shape), np.inf).argmin()] = True
+    return bool(np.bitwise_count(_fill(_pack(mask), _pack(first))).sum() >= WHOLE * mask.sum())
+
+
+def _pack(mask: Mask) -> Rows:
+    """The rows of a mask (64, 64) as 64 bits each: many times as fast as pixels, and SciPy takes a while to import."""
+    return np.packbits(mask, axis=1).view(">u8")[:, 0].astype(np.uint64)
+
+
+def _fill(mask: Rows, part: Rows) -> Rows:
+    """All of the mask that hangs together with a part of it."""
+    one = np.uint64(1)
+    while True:
+        grown = part | part << one | part >> one
+        grown[1:] |= part[:-1]
+        grown[:-1] |= part[1:]
+        grown &= mask
+        if np.array_equal(grown, part):
+            return part
+        part = grown
 
 
 def apply_mask(image: Image.Image, mask: Mask) -> Image.Image:
