@@ -37,7 +37,7 @@ than those the model was trained on: {trained_on}. It does not tell species or s
 DROP = """
 <button type="button" class="drop" @click="props.pickFiles">
   <b>Choose photographs or crops, or drop them here</b>
-  <span>PNG, JPEG, TIFF, BMP or WebP; up to {files} at a time, {megabytes} MB each</span>
+  <span>PNG, JPEG, TIFF, BMP, WebP, AVIF or HEIC; up to {files} at a time, {megabytes} MB each</span>
 </button>
 <span hidden><q-uploader-add-trigger /></span>
 """
