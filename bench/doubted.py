@@ -58,7 +58,7 @@ def run(task: tuple[str, int], doubted: pd.Series) -> list[dict[str, object]]:
     steps = int((rows & ~listed).sum() + KEPT[way] * (rows & listed).sum()) // train.batch_size - 1
     model = build_from_config(make_config(train, params.preprocess, "fp32"))
     trainer = Sampling(model, cells, train, "fp32", steps)
-    trainer.share, trainer.doubted = KEPT[way], torch.from_numpy(listed)
+    trainer.share, trainer.doubted = KEPT[way], torch.tensor(listed)
     with tqdm(disable=True) as bar:
         for epoch in range(1, EPOCHS + 1):
             trainer.run_epoch(epoch, bar)

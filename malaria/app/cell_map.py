@@ -20,7 +20,7 @@ class CellMap:
     """The map, and what is on it. A cell is known by its place in the outlines that were given."""
 
     def __init__(self, on_click: Callable[[float, float], Any]) -> None:
-        options = {"minZoom": -6, "maxZoom": 4, "zoomSnap": 0.25, "attributionControl": False}
+        options = {"minZoom": -6, "maxZoom": 4, "zoomSnap": 0.25, "attributionControl": False, "scrollWheelZoom": False}
         self.map = ui.leaflet(zoom=-3, options=options, additional_resources=[PIXELS_JS])
         self.map.classes("map").props('aria-label="The photograph; arrow keys move it, + and - zoom"')
         self.map.clear_layers()  # NiceGUI's first layer are the tiles of openstreetmap.org

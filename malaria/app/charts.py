@@ -61,9 +61,9 @@ def draw_models(models: Sequence[Model]) -> str:
             cells, value, low, high = _read(models, part).T
             limits = [value - low, high - value]
             axes.errorbar(cells + shift, value, limits, color=shown, marker="o", capsize=3, label=part)
-        axes.set(xlabel="labels", ylabel="balanced accuracy")
+        axes.set(xlabel="labels", ylabel="balanced accuracy", ylim=(0, 1.02))
         axes.set_xticks(sorted({model.labels for model in models}))
-        axes.legend(loc="best")
+        axes.legend(loc="lower right")
 
     return _to_uri(draw)
 

@@ -49,7 +49,7 @@ class LabelPanel:
         self.readers = ui.element("div")
 
     def build_keys(self) -> None:
-        """What is asked, and the buttons of the answers; to be placed below the photograph."""
+        """What is asked, and the buttons of the answers."""
         self.question = text("p", "").props('role="status" aria-live="polite"')
         with ui.element("div").classes("actions keys").props('role="group" aria-label="Label of the marked cell"'):
             self.answers = [
@@ -57,6 +57,9 @@ class LabelPanel:
                 for key, label in KEYS.items()
             ]
             self.undo_button = button("Undo (Z)", self.undo)
+
+    def build_saliency(self) -> None:
+        """Where the model looked in the marked cell."""
         with ui.element("div").classes("actions"):
             self.explain = button("Where did the model look?", self.show_saliency)
             self.saliency = ui.element("img").classes("saliency").props('alt="Saliency map (Grad-CAM) over the cell"')
@@ -104,6 +107,7 @@ class LabelPanel:
             try:
                 self.saliency.props["src"] = await self.lab.run("explain_cell", folder, self.asked.row, self.lab.source)
                 self.saliency.set_visibility(True)
+                ui.run_javascript(f'getHtmlElement({self.saliency.id}).scrollIntoView({{block: "nearest"}})')
             except (UserError, ValueError, OSError) as error:
                 self.tab.report(str(error))
 
@@ -176,13 +180,19 @@ class LabelPanel:
         called = self.lab.entries[self.asked.name].called
         assert called
         row = called.calls.iloc[self.asked.row]
-        parts = [f"Cell {number} of {name}: {row.prediction.lower()}", f"probability {row.probability:.3f}"]
+        parts = [
+            f"Cell {number} of {name}: {row.prediction.lower()}",
+            f"probability of parasitized {row.probability:.3f}",
+        ]
         parts += ["uncertain"] if row.uncertain else []
         parts += [f"out of distribution ({row.ood})"] if row.ood else []
         own = self.lab.given(self.tab.reader).get(self.lab.image(*self.asked[:2]))
         return "; ".join(parts) + "." + (f" Your label: {own.lower()}." if own else "")
 
     def _show_progress(self, given: dict[str, str]) -> None:
+        if self.in_queue:  # the accuracy would tell the call of the last cell
+            self.accuracy.text = f"{plural(len(given), 'label')}. Go back to see how often the calls are right."
+            return
         labels, called = self.compare()
         progress = measure_progress(labels, called)
         self.accuracy.text = describe(progress, len(given)) if given else ""

@@ -42,7 +42,8 @@ class ModelPanel:
         self.choice.set_enabled(not self.lab.working)
         for download in self.downloads:
             download.set_enabled(not self.lab.working)
-        self.status.text = self.lab.working or self.lab.message or missing
+        upcoming = missing or self.lab.next_adaptation(self.tab.reader)
+        self.status.text = self.lab.working or self.lab.message or upcoming
         if adapted := list(self.lab.adapted.values()):
             self.chart.show(draw_models, adapted, "; ".join(map(self._describe, models[1:])))
 

@@ -129,10 +129,11 @@ class Page:
         with ui.element("div").classes("bench") as self.bench:
             with ui.element("section").props('aria-label="Photograph"').classes("photograph"):
                 self.title = text("h2", "")
-                self.tab.map = CellMap(self.tab.click)
-                self.build_legend()
                 self.labels = LabelPanel(self.tab)
                 self.labels.build_keys()
+                self.tab.map = CellMap(self.tab.click)
+                self.build_legend()
+                self.labels.build_saliency()
                 self.remarks = text("p", "").classes("warning")
             with ui.element("section").props('aria-label="Labels and models"').classes("side"):
                 self.labels.build()
@@ -236,8 +237,10 @@ class Page:
         self.title.text = self.tab.name
         self.remarks.text = " ".join(called.problems) if called else ""
         self.remarks.set_visibility(bool(self.remarks.text))
-        for panel in (self.results, self.labels, self.models):
-            panel.refresh()
+        if not self.labels.in_queue:  # what changes with a label there would tell its call
+            self.results.refresh()
+        self.labels.refresh()
+        self.models.refresh()
 
     def show_first(self) -> None:
         """Show the first photograph as soon as there is one."""

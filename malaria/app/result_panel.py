@@ -89,8 +89,21 @@ class ResultPanel:
             self.tab.report(f"{name}: {missing}")
 
     def remove(self) -> None:
-        if self.tab.name:
-            self.lab.remove(self.tab.name)
+        """Ask first, since labels go with it."""
+        name = self.tab.name
+        if name not in self.lab.entries:
+            return
+        labels = self.lab.count_labels(name)
+        with ui.dialog(value=True) as dialog, ui.card():
+            text("p", f"Remove {name}" + (f" and {plural(labels, 'label')} of its cells?" if labels else "?"))
+            with ui.element("div").classes("actions"):
+                button("Remove", lambda: self.remove_now(name, dialog))
+                button("Keep", dialog.close)
+
+    def remove_now(self, name: str, dialog: ui.dialog) -> None:
+        dialog.close()
+        if name in self.lab.entries:
+            self.lab.remove(name)
 
     def refresh(self) -> None:
         """All that follows from calls and labels."""
@@ -135,6 +148,7 @@ class ResultPanel:
 
 
 CAVEAT = (
-    "With 95 % intervals, which hold the sampling of cells and photographs, and the model's errors in a patient it has "
-    "not seen. On another microscope than those it was trained on it errs more: label cells, and adapt it."
+    "With 95 % intervals, or what it is below where there may be no parasite at all, since the model calls some "
+    "healthy cells parasitized. They hold the sampling of cells and photographs, and the model's errors in a patient "
+    "it has not seen. On another microscope than those it was trained on it errs more: label cells, and adapt it."
 )

@@ -48,12 +48,14 @@ def interval(low: float, high: float) -> str:
 
 
 def describe_parasitemia(count: Count) -> str:
-    """The parasitemia with its interval."""
+    """The parasitemia with its interval, or what it is below where that begins at 0."""
     found = count.parasitemia
     if found is None:
         return "not for crops"
     if math.isnan(found.parasitemia):
         return "n/a"
+    if found.low == 0:
+        return f"below {percent(found.high)}"
     return f"{percent(found.parasitemia)} ({interval(found.low, found.high)})"
 
 

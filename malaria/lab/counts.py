@@ -1,19 +1,27 @@
 """Parasitized cells and parasitemia by photograph and by patient, from calls and a reader's labels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from scipy.special import betaincinv
 
 from malaria.data.index import CLASSES
-from malaria.evaluation.calibration import Beta
 from malaria.slide.groups import COUNTED, Rates
 from malaria.slide.parasitemia import Parasitemia, estimate_parasitemia
 
 ASIDE = "not counted"
-SUMMED = ("photographs", "cells", "parasitized", "labelled", "uncertain", "ood")  # of a patient's photographs
+SUMMED = (
+    "photographs",
+    "cells",
+    "parasitized",
+    "labelled",
+    "uncertain",
+    "ood",
+    "positive",
+)  # of a patient's photographs
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class Count:
     labelled: int
     uncertain: int
     ood: int
+    positive: int  # labelled as parasitized
     parasitemia: Parasitemia | None  # None of crops: it is not known of which cells they are
 
 
@@ -53,7 +62,7 @@ def count(name: str, cells: pd.DataFrame, rates: Rates, crops: bool = False) -> 
     """Count the cells of a photograph, or of crops, as of `decide`."""
     cells = cells[cells.decision != ASIDE]
     called, labelled = int((cells.decision == CLASSES[1]).sum()), cells.label != ""
-    unlabelled = cells[~labelled]
+    unlabelled, positive = cells[~labelled], int((cells.label == CLASSES[1]).sum())
     return Count(
         name,
         1,
@@ -62,34 +71,48 @@ def count(name: str, cells: pd.DataFrame, rates: Rates, crops: bool = False) -> 
         int(labelled.sum()),
         int(unlabelled.uncertain.sum()),
         int((unlabelled.ood != "").sum()),
-        None if crops else _estimate((called,), (len(cells),), int(labelled.sum()), rates),
+        positive,
+        None if crops else _estimate((called - positive,), (len(unlabelled),), positive, int(labelled.sum()), rates),
     )
 
 
 def combine(name: str, counts: Sequence[Count], rates: Rates) -> Count:
     """The count of a patient, from those of the photographs."""
     total = {it: sum(getattr(count, it) for count in counts) for it in SUMMED}
-    called, cells = (tuple(getattr(count, it) for count in counts) for it in ("parasitized", "cells"))
-    return Count(name, parasitemia=_estimate(called, cells, total["labelled"], rates), **total)
+    called = tuple(count.parasitized - count.positive for count in counts)
+    cells = tuple(count.cells - count.labelled for count in counts)
+    return Count(name, parasitemia=_estimate(called, cells, total["positive"], total["labelled"], rates), **total)
 
 
 @lru_cache(maxsize=4096)  # each takes some tens of milliseconds, and most photographs are as they were
-def _estimate(called: tuple[int, ...], cells: tuple[int, ...], labelled: int, rates: Rates) -> Parasitemia:
-    share = labelled / sum(cells) if sum(cells) else 0.0
-    sensitivity, specificity = (beta and allow_for_labels(beta, share) for beta in rates)
-    return estimate_parasitemia(np.array(called), np.array(cells), sensitivity, specificity)
+def _estimate(
+    called: tuple[int, ...], cells: tuple[int, ...], positive: int, labelled: int, rates: Rates
+) -> Parasitemia:
+    """The parasitemia of cells that a person labelled, of which some are positive, and of others that were called.
 
-
-def allow_for_labels(rate: Beta, share: float) -> Beta:
-    """Sensitivity or specificity where a person has labelled a share of the cells, and is right.
-
-    The rate of errors of all cells is that of the others times their share: its mean and standard deviation shrink
-    alike. A Beta distribution with these moments.
+    `called` and `cells` are of the others, by photograph. The share of each part counts by its size, and the intervals
+    are added as those of independent estimates (MOVER, Zou and Donner, Stat Med 27:1693, 2008, doi:10.1002/sim.3095).
+    Where a person saw a parasite there is one.
     """
-    alpha, beta = rate
-    share = min(share, 0.999)  # of a rate without errors there is no such distribution
-    mean = beta / (alpha + beta)
-    variance = mean * (1 - mean) / (alpha + beta + 1) * (1 - share) ** 2
-    mean *= 1 - share
-    total = mean * (1 - mean) / variance - 1
-    return (1 - mean) * total, mean * total
+    others = estimate_parasitemia(np.array(called), np.array(cells), *rates)
+    if not labelled:
+        return others
+    weights = np.array([labelled, others.cells]) / (labelled + others.cells)
+    known = _measure_share(positive, labelled)
+    rest = (others.low, others.parasitemia, others.high) if others.cells else (0.0, 0.0, 0.0)
+    low, middle, high = (weights * part for part in np.array([known, rest]).T)
+    return replace(
+        others,
+        cells=others.cells + labelled,
+        called=others.called + positive,
+        parasitemia=float(middle.sum()),
+        low=float(middle.sum() - np.linalg.norm(middle - low)),
+        high=float(middle.sum() + np.linalg.norm(high - middle)),
+        any_parasite=1.0 if positive else others.any_parasite,
+    )
+
+
+def _measure_share(count: int, n: int) -> tuple[float, float, float]:
+    """The low end, value and high end of a share of n cells: Jeffreys' interval of 95 %."""
+    low, high = (float(betaincinv(count + 0.5, n - count + 0.5, level)) for level in (0.025, 0.975))
+    return 0.0 if count == 0 else low, count / n, 1.0 if count == n else high

@@ -22,12 +22,13 @@ from malaria.lab.counts import Count, combine, count, decide
 from malaria.lab.jobs import run_job
 from malaria.lab.photographs import Entry, Photographs
 from malaria.lab.sheets import Called, Model
-from malaria.labelling.labels import Chosen, LabelFile, reader_path
+from malaria.labelling.labels import Chosen, LabelFile, find_readers, reader_path
 from malaria.labelling.queue import choose_next, reached_at_random
 from malaria.slide.groups import COUNTED
 
 FEWEST = 10  # labels of cells, as of `malaria adapt`
 AHEAD, SEED = 10, 0  # cells that are chosen at a time, and of their order
+FEW = 2  # labels of a class, without which there is no adaptation
 STEP = 25  # labels after which the model is adapted anew
 
 
@@ -111,6 +112,19 @@ class Lab(Photographs):
         if new and label in CLASSES and usable % STEP == 0 and newest and self.can_adapt(reader):
             self.adapt(reader)
 
+    def remove(self, name: str) -> None:
+        """Remove a photograph, its cells, and all readers' labels of these: nothing could be adapted to them."""
+        images = set(called.sheet.table.image) if (called := self.entries[name].called) else set()
+        super().remove(name)
+        for reader in find_readers(self.folder):
+            self.labels(reader).remove(images)
+        self.changed()
+
+    def count_labels(self, name: str) -> int:
+        """The labels that all readers gave to cells of an entry."""
+        images = set(called.sheet.table.image) if (called := self.entries[name].called) else set()
+        return sum(len(images & self.labels(reader).labels.keys()) for reader in find_readers(self.folder))
+
     def image(self, name: str, row: int) -> str:
         """By what a cell is known in labels: the path of its image in the folder."""
         called = self.entries[name].called
@@ -131,8 +145,17 @@ class Lab(Photographs):
             return []
         labelled = {image: row.chosen for image, row in self.labels(reader).labels.items()}
         features = np.stack(cells.features.to_list()).astype(np.float32)
+        given = list(self.given(reader).values())
+        missing = next((name for name in reversed(CLASSES) if given.count(name) < FEW), None)
         found = choose_next(
-            cells.index.tolist(), cells.probability.to_numpy(), self.model.threshold, features, labelled, AHEAD, SEED
+            cells.index.tolist(),
+            cells.probability.to_numpy(),
+            self.model.threshold,
+            features,
+            labelled,
+            AHEAD,
+            SEED,
+            CLASSES.index(missing) if missing else None,
         )
         return [(*cells.loc[image, ["entry", "row"]], how) for image, how in found.cells]
 
@@ -215,12 +238,19 @@ class Lab(Photographs):
     def missing_labels(self, reader: str) -> str:
         """What is still missing for an adaptation; empty where nothing is."""
         given = list(self.given(reader).values())
-        few = [name.lower() for name in CLASSES if given.count(name) < 2]
+        few = [name.lower() for name in CLASSES if given.count(name) < FEW]
         if few:
             return f"Label at least two {' and two '.join(few)} cells."
         usable = sum(label in CLASSES for label in given)
         left = FEWEST - usable
         return f"{left} more parasitized or uninfected until the model can be adapted." if left > 0 else ""
+
+    def next_adaptation(self, reader: str) -> str:
+        """When the model adapts by itself; empty where another than the newest was chosen on purpose."""
+        usable = sum(label in CLASSES for label in self.given(reader).values())
+        if self.source != self.models[-1]:
+            return ""
+        return f"{STEP - usable % STEP} more labels, parasitized or uninfected, until it adapts by itself."
 
     def can_adapt(self, reader: str) -> bool:
         return not self.working and not self.missing_labels(reader)
@@ -298,6 +328,7 @@ def describe_failure(adapted: Model) -> str:
         return ""
     return (
         f"Adapted to {adapted.labels} labels the model is no better: balanced accuracy {100 * before:.0f} % before and "
-        f"{100 * after:.0f} % after, cross-validated. It is in the list, but not in use. Label more cells, and both "
-        "classes in each patient."
+        f"{100 * after:.0f} % after, cross-validated. It is in the list, but not in use. If the model as it came "
+        "is nearly always right, it needs no adaptation; else label more cells, both classes in each patient that has "
+        "both."
     )

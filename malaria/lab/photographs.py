@@ -146,7 +146,7 @@ class Photographs:
         self.changed()
 
     def remove(self, name: str) -> None:
-        """Remove a photograph and its cells; labels that were given to them stay in the readers' files."""
+        """Remove a photograph and its cells."""
         entry = self.entries.pop(name)
         if entry.called:
             sheet = entry.called.sheet

@@ -5,7 +5,7 @@ IMG_1/0007.png,Parasitized,P1,IMG_1.jpg,active
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -80,6 +80,11 @@ class LabelFile:
     def mark_random(self, image: str) -> None:
         """Count a labelled cell as chosen at random, since a random draw reached it too."""
         self._write(self._rows | {image: replace(self._rows[image], chosen="random")})
+
+    def remove(self, images: Collection[str]) -> None:
+        """Forget the labels of some cells, which are there no more."""
+        self._changes = [change for change in self._changes if change[0] not in images]
+        self._write({image: row for image, row in self._rows.items() if image not in images})
 
     def set_patient(self, photo: str, patient: str) -> None:
         """Give all labelled cells of a photograph this patient."""

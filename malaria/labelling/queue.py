@@ -32,6 +32,7 @@ def choose_next(
     labelled: Mapping[str, str],
     n: int,
     seed: int,
+    missing: int | None = None,
 ) -> Choice:
     """Choose up to n cells without a label, alternately active and random ones, the same for the same arguments.
 
@@ -45,13 +46,17 @@ def choose_next(
         labelled: how each labelled cell was chosen, by name.
         n: how many cells to choose.
         seed: of the random order and the clusters.
+        missing: a class, 0 or 1, of which there are too few labels; the active cells are then most surely of it.
     """
     order = random_order(names, seed)
     row = {name: number for number, name in enumerate(names)}
     unlabelled = [name for name in order if name not in labelled]
     random, rest = unlabelled[: (n + 1) // 2], unlabelled[(n + 1) // 2 :]
     rows = np.array([row[name] for name in rest[:MOST]], int)  # a random sample, if there are more
-    found = choose_actively(certainty(probability[rows], threshold), features[rows], n // 2, seed)
+    if missing is None:
+        found = choose_actively(certainty(probability[rows], threshold), features[rows], n // 2, seed)
+    else:
+        found = np.argsort(-probability[rows] if missing else probability[rows], kind="stable")[: n // 2]
     active = [names[number] for number in rows[found]]
     return Choice(list(_alternate(active, random)), reached_at_random(names, labelled, seed))
 

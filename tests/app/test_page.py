@@ -208,7 +208,7 @@ def test_from_a_photograph_to_an_adapted_model(
         # a correction by a click and a key
         called = int(visit.row("IMG_1.png")["Parasitized"])
         visit.outlines("parasitized").first.click()
-        visit.page.get_by_text("parasitized; probability").wait_for()
+        visit.page.get_by_text("parasitized; probability of").wait_for()
         visit.page.keyboard.press("u")
         visit.wait_for_cell("IMG_1.png", "Parasitized", str(called - 1))
         assert read_labels(tmp_path).label.tolist() == ["Uninfected"]
@@ -227,6 +227,7 @@ def test_from_a_photograph_to_an_adapted_model(
         assert "IMG_2.png" in visit.alerts(1)[0]
         assert not (tmp_path / "labels-reader-1.csv").exists()
         visit.click("Remove this photograph")
+        visit.page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         visit.wait_for("1 photograph read")
         assert [path.name for path in (tmp_path / "photographs").iterdir()] == ["IMG_1.png"]
 
@@ -243,9 +244,9 @@ def test_from_a_photograph_to_an_adapted_model(
             visit.answer(known if of == "crops-1" else "s")
             question = visit.page.get_by_text("is it parasitized?").inner_text()
         assert {*read_labels(tmp_path).chosen} == {"active", "random"}
+        visit.page.keyboard.press("Escape")
         visit.page.get_by_text(re.compile(r"\d+ labels; \d+ of \d+ random cells called correctly")).wait_for()
         visit.chart("Accuracy so far").wait_for()
-        visit.page.keyboard.press("Escape")
         before = visit.row("IMG_1.png")
         visit.click("Adapt to my labels")
         visit.chart("each adaptation").wait_for()

@@ -97,6 +97,25 @@ def test_the_same_file_again_is_one_whatever_its_name_and_another_of_that_name_g
         assert len(lab.done) == 2
 
 
+def test_a_photograph_is_removed_with_the_labels_of_its_cells(
+    tmp_path: Path, model: Path, photographs: dict[str, bytes]
+) -> None:
+    with opened(tmp_path, model) as (lab, wait):
+        drop(lab, photographs)
+        wait()
+        for reader in (READER, "another"):
+            for name in photographs:
+                lab.label(reader, name, 0, "Parasitized", "clicked")
+        assert lab.count_labels("IMG_1.png") == 2
+        lab.remove("IMG_1.png")
+        for reader in (READER, "another"):
+            table = pd.read_csv(tmp_path / f"labels-{reader}.csv")
+            assert table.photo.tolist() == ["IMG_2.png"]
+            assert (tmp_path / table.image[0]).exists()
+        assert lab.undo(READER)
+        assert lab.given(READER) == {}
+
+
 def test_what_waits_is_cancelled(tmp_path: Path, model: Path, photographs: dict[str, bytes]) -> None:
     with opened(tmp_path, model) as (lab, wait):
         drop(lab, photographs)

@@ -40,6 +40,14 @@ def test_active_and_random_cells_alternate_and_none_comes_twice_or_has_a_label()
     assert len({name for name, _ in choice.cells} - set(labelled)) == 10
 
 
+@pytest.mark.parametrize("missing", [0, 1])
+def test_active_cells_are_most_surely_of_a_class_without_labels(missing: int) -> None:
+    choice = choose_next(NAMES, PROBABILITY, 0.5, FEATURES, {}, 10, 0, missing)
+    active = [PROBABILITY[NAMES.index(name)] for name, chosen in choice.cells if chosen == "active"]
+    assert len(active) == 5
+    assert min(active) > 0.9 if missing else max(active) < 0.1
+
+
 def test_an_active_cell_is_the_least_certain_of_a_cluster() -> None:
     kind = np.arange(200) % 3
     certain = PROBABILITY + kind  # the least certain of all cells are of one kind
