@@ -28,7 +28,7 @@ from tests.support.labs import draw_photographs, make_lab_model
 from tests.support.scratch import ROOT
 from tests.support.skips import needs
 
-pytestmark = needs("BROWSER", chromium=FOUND)
+pytestmark = [pytest.mark.slow, needs("BROWSER", chromium=FOUND)]
 EXAMPLE = "Try the drawn example"
 File = dict[str, Any]  # as Playwright uploads it
 
@@ -195,7 +195,6 @@ def write_run(folder: Path, model: Path, archive: Path, names: list[str], suspec
     pd.DataFrame({"name": suspected}).to_csv(folder / "plots/label_errors.csv", index=False)
 
 
-@pytest.mark.slow
 def test_from_a_photograph_to_an_adapted_model(
     browser: Browser, model: Path, photographs: list[File], crops: list[File], tmp_path: Path
 ) -> None:
@@ -266,7 +265,6 @@ def test_from_a_photograph_to_an_adapted_model(
         assert visit.problems == []
 
 
-@pytest.mark.slow
 def test_a_kill_in_the_middle_of_labelling_loses_nothing(
     browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:
@@ -292,7 +290,6 @@ def test_a_kill_in_the_middle_of_labelling_loses_nothing(
         assert read_labels(tmp_path).label.tolist() == [*labels.label, "unsure"]
 
 
-@pytest.mark.slow
 def test_two_tabs_two_readers_and_what_they_disagree_on(
     browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:
@@ -320,7 +317,6 @@ def test_two_tabs_two_readers_and_what_they_disagree_on(
         ] * 2
 
 
-@pytest.mark.slow
 def test_bad_files_are_lines_and_never_html(
     browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:
@@ -348,7 +344,6 @@ def address(model: Path, archive: Path, tmp_path_factory: pytest.TempPathFactory
         yield address
 
 
-@pytest.mark.slow
 def test_patients_come_from_a_csv_file(browser: Browser, address: str, photographs: list[File]) -> None:
     table = "\ufeffphoto;patient\r\nIMG_1.jpg;Müller\r\nIMG_2.png;P2\r\n".encode()
     with visiting(browser, address) as visit:
@@ -361,7 +356,6 @@ def test_patients_come_from_a_csv_file(browser: Browser, address: str, photograp
         assert "p.csv" in visit.alerts(1)[0]
 
 
-@pytest.mark.slow
 def test_the_saliency_map_of_a_cell_is_shown(browser: Browser, address: str, photographs: list[File]) -> None:
     with visiting(browser, address) as visit:
         visit.upload(photographs[0])
@@ -379,7 +373,6 @@ def test_a_file_dropped_beside_the_field_does_not_replace_the_page(browser: Brow
         assert visit.page.evaluate(drop) is False  # the browser's own handling is prevented
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_follows_the_systems_theme(
     browser: Browser, address: str, photographs: list[File], scheme: str
@@ -396,7 +389,6 @@ def test_it_fits_a_phone_and_follows_the_systems_theme(
         assert visit.problems == []
 
 
-@pytest.mark.slow
 def test_two_hundred_photographs_do_not_freeze_the_page(
     browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:
@@ -446,7 +438,6 @@ def test_other_sites_reach_neither_the_page_nor_its_websocket(address: str) -> N
     assert "Access-Control-Allow-Origin" not in requests.get(address).headers
 
 
-@pytest.mark.slow
 def test_on_a_network_the_page_needs_its_token_and_ends_with_ctrl_c(
     browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:
@@ -467,7 +458,6 @@ def test_on_a_network_the_page_needs_its_token_and_ends_with_ctrl_c(
     assert output.strip() == ""
 
 
-@pytest.mark.slow
 def test_suspected_label_errors_are_read_again_blind(
     browser: Browser, model: Path, drawn: list[tuple[str, bytes]], archive: Path, tmp_path: Path
 ) -> None:

@@ -141,7 +141,8 @@ def test_cells_are_classified_at_the_threshold_of_their_run() -> None:
     assert compute_metrics(cells).sensitivity[0] == 0.5
 
 
-def test_metrics_have_intervals_over_patients(cells: pd.DataFrame) -> None:
+def test_metrics_have_intervals_over_patients(cells: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("malaria.evaluation.bootstrap.FEWEST", 2)
     metrics = evaluate(cells)
     assert metrics["accuracy_low"] < metrics["accuracy"] < metrics["accuracy_high"]
 

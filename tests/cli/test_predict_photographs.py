@@ -189,7 +189,7 @@ def test_photographs_without_cells_count_none(tmp_path: Path, predict: Predict) 
     shown = tmp_path / "photos"
     shown.mkdir()
     for kind in ("page", "white", "waves", "noise"):
-        Image.fromarray((nothing(kind) * [1, 0.9, 0.8]).astype(np.uint8)).save(shown / f"{kind}.png")
+        Image.fromarray(nothing(kind)).save(shown / f"{kind}.png")
     to_image(draw(replace(BLUE, radius=35), cells=0)).save(shown / "empty.png")
     assert predict(shown, "--jsonl")[0] == ""
     out, _ = predict(shown, "--by", "photo", "--json", "--overlay", tmp_path / "seen", "--crops", tmp_path / "cells")

@@ -105,6 +105,6 @@ def test_a_model_without_error_rates_gives_counts_alone(
 def test_a_photograph_without_a_smear_has_a_warning(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Image.new("RGB", (300, 200), "white").save(tmp_path / "white.png")
+    Image.new("RGB", (300, 200), "ivory").save(tmp_path / "white.png")
     report(capsys, tmp_path / "white.png", "-o", tmp_path / "slide.html", "--model", model)
     assert "No smear" in (tmp_path / "slide.html").read_text("utf-8")

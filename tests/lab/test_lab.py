@@ -149,6 +149,7 @@ def test_labels_take_the_place_of_calls_and_are_on_disk_at_once(
         assert lab.count_photographs(READER)[0].cells == before.cells
 
 
+@pytest.mark.slow
 def test_the_model_is_adapted_to_labels_and_an_earlier_one_can_be_used_again(
     tmp_path: Path, model: Path, crops: dict[str, bytes]
 ) -> None:
@@ -178,6 +179,7 @@ def test_the_model_is_adapted_to_labels_and_an_earlier_one_can_be_used_again(
         pd.testing.assert_frame_equal(lab.done[0].called.calls, base.calls)
 
 
+@pytest.mark.slow
 def test_an_adapted_model_that_is_worse_on_the_labels_is_kept_but_not_used(
     tmp_path: Path, model: Path, crops: dict[str, bytes]
 ) -> None:
@@ -197,6 +199,7 @@ def test_an_adapted_model_that_is_worse_on_the_labels_is_kept_but_not_used(
         assert len(lab.models) == 2
 
 
+@pytest.mark.slow
 def test_a_session_goes_on_where_it_stopped(
     tmp_path: Path, model: Path, photographs: dict[str, bytes], crops: dict[str, bytes]
 ) -> None:

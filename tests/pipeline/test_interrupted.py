@@ -76,6 +76,7 @@ def find_line(output: str, beginning: str) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_a_training_resumes_with_the_same_code_and_params_alone(
     scratch: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:

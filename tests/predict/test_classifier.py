@@ -96,7 +96,7 @@ def test_warnings_follow_the_threshold_and_the_ood_limit(drawn: Cells, pixels: t
 
 def test_an_image_in_which_no_cell_is_found_is_refused_by_its_place(drawn: Cells, classifier: Classifier) -> None:
     with pytest.raises(ValueError, match="image 1: no single red blood cell"):
-        classifier.predict([drawn[0][1], np.full((50, 50, 3), 255, np.uint8)])
+        classifier.predict([drawn[0][1], np.full((50, 50, 3), (255, 245, 235), np.uint8)])
 
 
 def test_an_unknown_operating_point_is_refused_with_a_list(classifier: Classifier) -> None:

@@ -79,7 +79,7 @@ def nothing(kind: str, height: int = 480, width: int = 640) -> Pixels:
         "page": pages,
         "noise": random.integers(0, 256, (height, width)),
     }
-    image = faint if kind == "faint noise" else np.stack([shades[kind]] * 3, -1)
+    image = faint if kind == "faint noise" else np.stack([shades[kind]] * 3, -1) * [1, 0.92, 0.86]
     return image.clip(0, 255).astype(np.uint8)
 
 
