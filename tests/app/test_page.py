@@ -116,6 +116,7 @@ class Visit:
         self.page.get_by_role("button", name=button).click()
 
     def outlines(self, decision: str = "cell") -> Locator:
+        self.page.locator(".map").scroll_into_view_if_needed()  # they are drawn once it is seen
         return self.page.locator(f"path.{decision}")
 
     def titles(self) -> list[str]:
