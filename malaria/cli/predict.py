@@ -181,7 +181,7 @@ def _summarise(counts: Counter[str], others: Counter[str]) -> list[str]:
     lines = [f"{cells:,} {'cell' if cells == 1 else 'cells'}: {called}; {counts['uncertain']:,} uncertain."]
     if counts["ood"]:
         share = f"{counts['ood']:,} of {cells:,} out of distribution"
-        lines.append(f"{share}: unlike the cells that the model was trained on, so do not rely on their predictions.")
+        lines.append(f"{share}: the model was trained on other cells, so do not rely on their predictions.")
     if others:
         kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in sorted(others.items()))
         lines.append(f"Not looked at, since their names are not of images: {kinds}.")
