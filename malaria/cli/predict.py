@@ -101,7 +101,8 @@ def run(options: argparse.Namespace) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    print("\n".join(_summarise(counts, others)), file=sys.stderr)
+    else:
+        print("\n".join(_summarise(counts, others)), file=sys.stderr)
     if counts["broken"] or not counts["images"]:
         raise SystemExit(f"{counts['broken']} of {counts['images']} images could not be read")
 
