@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from bench import baseline, external, labels, masks, ood, recipe, robustness
+from bench import baseline, doubted, external, labels, masks, ood, recipe, robustness
 from bench.results import FOLDER, PAGE, TABLES, publish, read_table, remember_minutes, render
 from malaria.params import load_params
 from tests.support.scratch import ROOT, Repository
@@ -18,6 +18,7 @@ RESULTS = (ROOT / PAGE).read_text("utf-8")
 
 RENDERS = dict.fromkeys(TABLES, render) | {
     "baseline": baseline.render,
+    "doubted": doubted.render,
     "external": external.render,
     "external-ood": external.show_correlation,
     "label-errors": labels.render_label_errors,
