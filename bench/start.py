@@ -15,7 +15,7 @@ from bench.timing import by_turns
 from malaria.cli.predict import EXAMPLE
 from malaria.sources.drawing.sets import draw_cells
 
-TURNS = 5
+TURNS = 3
 PHOTOGRAPHS = 10
 OUT = Path("docs/performance/start.txt")
 
