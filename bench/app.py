@@ -37,6 +37,7 @@ def serve(folder: str) -> Iterator[str]:
 
 def drop(page: Page, photo: Path) -> None:
     page.set_input_files("input[type=file] >> nth=0", photo)
+    page.locator(".map").scroll_into_view_if_needed()  # outlines are drawn once it is seen
     page.locator("path.cell").nth(10).wait_for()
     page.wait_for_function("[...document.querySelectorAll('img.leaflet-image-layer')].every(it => it.complete)")
 
