@@ -13,7 +13,7 @@ from malaria.data.index import Group
 from malaria.evaluation.metrics import Array
 
 RESAMPLES, SEED = 2000, 0
-FEWEST = 5  # patients: intervals from fewer are far too narrow, those from two may miss the value 49 times in 100
+FEWEST = 5  # patients: intervals from fewer are far too narrow: those from two reach from one patient to the other
 LEVEL = 0.95
 _AT_ONCE = 4_000_000  # weights held in memory, of 8 bytes each
 
