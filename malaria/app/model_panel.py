@@ -19,6 +19,7 @@ class ModelPanel:
         text("h2", "Model")
         self.choice = ui.select({}, label="Model in use", on_change=self.choose).props("outlined dense options-dense")
         self.choice.classes("wide")
+        self.caution = text("p", "").classes("warning")
         self.adapt = button("Adapt to my labels", lambda: self.tab.attempt(lambda: self.lab.adapt(self.tab.reader)))
         self.status = text("p", "").props('role="status"')
         self.chart = Chart("Cross-validated on your labels, before and after each adaptation.")
@@ -37,6 +38,8 @@ class ModelPanel:
         """All that follows from models and labels."""
         models = self.lab.models
         self.choice.set_options({model: self._describe(model) for model in models}, value=self.lab.source)
+        self.caution.text = self.lab.model.caution
+        self.caution.set_visibility(bool(self.lab.model.caution))
         missing = self.lab.missing_labels(self.tab.reader)
         self.adapt.set_enabled(self.lab.can_adapt(self.tab.reader))
         self.choice.set_enabled(not self.lab.working)

@@ -1,9 +1,11 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what they say of the model."""
 
 import argparse
 import math
+import sys
 
 from malaria.data.index import CLASSES
+from malaria.evaluation.model_card import ModelCard
 from malaria.slide.parasitemia import RED_CELLS
 
 
@@ -12,9 +14,16 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="models",
-        help="a folder with model.safetensors and model.json, a Git revision of this repository, or a file that "
-        "`malaria export` wrote (default: %(default)s, or else the default model, which is part of the package)",
+        help="a folder with model.safetensors and model.json, a Git revision of this repository, a file that "
+        "`malaria export` wrote, or default, the model that comes with malaria (default: the folder %(default)s, or "
+        "where it has no model, default)",
     )
+
+
+def warn_of_model(card: ModelCard) -> None:
+    """Say on stderr what a user must know of the model before anything else."""
+    if card.caution:
+        print(card.caution, file=sys.stderr)
 
 
 def add_thresholds(parser: argparse.ArgumentParser) -> None:

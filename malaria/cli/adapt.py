@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from malaria.cli._options import add_classes, add_model
+from malaria.cli._options import add_classes, add_model, warn_of_model
 from malaria.evaluation.model_card import Adaptation
 from malaria.model.hardware import prepare
 from malaria.predict.adapt import SHOWN, adapt, find_replay, read_base, write_adapted
@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> None:
     """Adapt, write the folder, and print the metrics before and after."""
     prepare(options.seed)
     base = read_base(options.model)
+    warn_of_model(base.card)
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "cells.zip"
         cells = read_labelled(Path(options.labels), options.classes, base.card.preprocess, archive)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from malaria.cli._options import add_classes, add_model
+from malaria.cli._options import add_classes, add_model, warn_of_model
 from malaria.core.artifacts import write_text
 from malaria.core.errors import UserError
 from malaria.evaluation.bootstrap import FEWEST, RESAMPLED
@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> None:
     prepare(seed=0)
     classifier, hashes = load_with_hashes(options.model)
     card = classifier.card
+    warn_of_model(card)
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "cells.zip"
         cells = read_labelled(options.path, options.classes, card.preprocess, archive)

@@ -25,7 +25,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from malaria.cli._options import add_formats, add_model, add_red_cells, add_thresholds
+from malaria.cli._options import add_formats, add_model, add_red_cells, add_thresholds, warn_of_model
 from malaria.core.errors import UserError
 from malaria.core.workers import count_cores
 from malaria.data.image_files import find_images
@@ -78,8 +78,7 @@ def run(options: argparse.Namespace) -> None:
         raise UserError("no images: name photographs, crops or folders of them, or try --example")
     prepare(seed=0)
     classifier = load_model(options.model)
-    if classifier.card.caution:
-        print(classifier.card.caution, file=sys.stderr)
+    warn_of_model(classifier.card)
     point = options.operating_point
     threshold = classifier.find_threshold(point) if point else options.threshold
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # names of files, whatever they are

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from malaria.cli._options import add_model, add_red_cells, add_thresholds
+from malaria.cli._options import add_model, add_red_cells, add_thresholds, warn_of_model
 from malaria.core.artifacts import write_text
 from malaria.core.errors import UserError
 from malaria.core.workers import count_cores
@@ -43,8 +43,7 @@ def run(options: argparse.Namespace) -> None:
     """Call the cells, write the page, print the parasitemia; exit status 1 if a photograph could not be read."""
     prepare(seed=0)
     classifier = load_model(options.model)
-    if classifier.card.caution:
-        print(classifier.card.caution, file=sys.stderr)
+    warn_of_model(classifier.card)
     point, threshold = options.operating_point, options.threshold
     if threshold is None:
         point = point or classifier.card.operating_point

@@ -58,7 +58,7 @@ def _dvc(what: str) -> Iterator[Any]:
     """Yield dvc.api, and turn its exceptions into a UserError that begins with `what`."""
     try:  # imported here: DVC is optional, and takes a second
         import dvc.api
-        from dvc.exceptions import DvcException
+        from dvc.exceptions import DvcException, PathMissingError
         from dvc.scm import RevError, SCMError
     except ModuleNotFoundError:
         raise UserError(f"{what}: DVC is not installed; `uv sync` in a clone of the repository installs it") from None
@@ -69,8 +69,9 @@ def _dvc(what: str) -> Iterator[Any]:
             f"{what}: no such revision ({error}); `dvc exp list` and `git log` list those there are"
         ) from None
     except (DvcException, FileNotFoundError) as error:
+        problem = "neither in DVC's cache nor in a remote" if isinstance(error, PathMissingError) else error
         raise UserError(
-            f"{what}: {error}\n"
+            f"{what}: {problem}\n"
             "If it ran elsewhere, `dvc fetch` or `dvc exp pull` brings it; if it never ran, run it: `dvc repro`."
         ) from None
 

@@ -67,7 +67,10 @@ class ModelCard(ModelConfig):
         """What a user must know before anything else; empty where nothing."""
         if self.source != "synthetic":
             return ""
-        return "This model was trained on drawn cells: what it says of real ones means nothing."
+        return (
+            "This model was trained on drawn cells, and what it says of real ones means nothing: `--model default` "
+            "takes the one that comes with malaria, which was trained on real ones."
+        )
 
     def margin(self, threshold: float) -> float:
         """The distance from the logit of a threshold within which a prediction is uncertain."""

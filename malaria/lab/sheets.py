@@ -90,5 +90,6 @@ class Model:
     input: str  # architecture, pixels and parameters
     threshold: float
     rates: Rates
+    caution: str  # what a reader must know of it; empty where nothing
     labels: int = 0
     metrics: dict[str, float | None] = field(default_factory=dict)

@@ -65,7 +65,7 @@ def describe_model(card: ModelCard) -> Model:
     shown = f"{card.arch} on {card.size} x {card.size} px, {card.parameters:,} parameters"
     adaptation = card.adaptation
     labels, metrics = (adaptation.cells, adaptation.metrics) if adaptation else (0, {})
-    return Model(card.trained_on, shown, card.threshold, rates, labels, metrics)
+    return Model(card.trained_on, shown, card.threshold, rates, card.caution, labels, metrics)
 
 
 @lru_cache(maxsize=1)

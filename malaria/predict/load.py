@@ -1,4 +1,4 @@
-"""Load a model: from a folder, a revision of the repository, or an ONNX file."""
+"""Load a model: the default, or from a folder, a revision of the repository, or an ONNX file."""
 
 import tempfile
 import threading
@@ -26,15 +26,17 @@ from malaria.model.inference import BATCH, TTA
 from malaria.model.weights import CARD, MODEL_FILES, WEIGHTS, read_model, read_training_hashes
 from malaria.predict.classifier import Classifier
 
+DEFAULT = "default"  # names the model that is part of the package
 ONNX_BATCH = 64  # cells a run
 HOW_TO_GET_ONE = (
     "`uv run dvc pull models/model.safetensors models/model.json` fetches it from a remote, `uv run dvc repro` trains "
-    "it in minutes; or name another folder, a Git revision, or an .onnx file"
+    "it in minutes, --model default takes the one that comes with malaria; or name another folder, a Git revision, or "
+    "an .onnx file"
 )
 
 
 class Scorer(nn.Module):
-    """(N, size, size, 3) uint8 cells to calibrated probabilities (N,) and scores of the OOD statistics (N, 8)."""
+    """(N, size, size, 3) uint8 cells to calibrated probabilities (N,) and scores of the OOD statistics (N, 9)."""
 
     def __init__(self, network: nn.Module, card: ModelCard) -> None:
         super().__init__()
@@ -49,9 +51,9 @@ class Scorer(nn.Module):
 
 
 def load_model(source: str | Path = "models") -> Classifier:
-    """Load a model from a folder (model.safetensors and model.json), an ONNX file that `malaria export` wrote, or a
-    revision of the repository in the current folder: a branch, tag, commit or experiment. Where the folder `models` has
-    no model, it is the default that is part of the package.
+    """Load a model from a folder (model.safetensors and model.json), an ONNX file that `malaria export` wrote, a
+    revision of the repository in the current folder (a branch, tag, commit or experiment), or "default", the one that
+    is part of the package. Where the folder `models` has no model, it is the default, too.
 
     Raises:
         UserError: there is no model, or it is incomplete or of another version.
@@ -87,12 +89,12 @@ def load_with_hashes(source: str | Path) -> tuple[Classifier, Hashes | None]:
 def model_folder(source: str | Path) -> Iterator[Path]:
     """The folder with the files of a model: the source itself, or those of a revision, for a while.
 
-    Where nothing has been trained or pulled to `models`, it is the default that is part of the package.
+    For DEFAULT, and where nothing has been trained or pulled to `models`, it is in the package.
 
     Raises:
         UserError: there is no such revision, or its model cannot be reached.
     """
-    if str(source) == "models" and not Path(source, WEIGHTS).exists():
+    if str(source) == DEFAULT or (str(source) == "models" and not Path(source, WEIGHTS).exists()):
         with as_file(files("malaria") / "default_model") as folder:
             yield folder
         return

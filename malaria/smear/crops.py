@@ -1,10 +1,11 @@
 """From an image of one cell to the square of pixels that the network sees, in training as in prediction."""
 
+import numpy as np
 from PIL import Image
 
 from malaria.data.decode import Pixels, read_rgb, to_rgb, to_square
 from malaria.params import Mask, Preprocess
-from malaria.smear.mask import cut_out
+from malaria.smear.mask import cut_out, is_cut_out, is_pair
 
 NO_CELL = "no single red blood cell found in its middle"
 LARGEST = 400  # px, of the shorter side of a crop: NIH's have up to 394; the smallest photograph of a field has 480
@@ -26,6 +27,15 @@ def refuse_photograph(image: Image.Image) -> None:
     """Raise ValueError if an RGB image is of many cells: of a whole field a classifier of one cell knows nothing."""
     if is_photograph(image):
         raise ValueError("a photograph of many cells; `malaria predict` finds and counts them")
+
+
+def refuse_pair(image: Image.Image, how: Preprocess) -> None:
+    """Raise ValueError if an RGB image is a crop that is cut out around two cells that touch.
+
+    Not a part of `to_cell`: some of NIH's labelled crops are such, and the benchmark keeps all of them.
+    """
+    if how.mask == "auto" and how.unsegmented == "drop" and is_cut_out(image) and is_pair(np.asarray(image)):
+        raise ValueError("two cells that touch, it seems; cut them apart, or predict the photograph itself")
 
 
 def is_photograph(image: Image.Image) -> bool:

@@ -20,7 +20,7 @@ from malaria.data.decode import Pixels, read_rgb
 from malaria.data.image_files import ImageFile
 from malaria.data.index import PLACES
 from malaria.params import Preprocess
-from malaria.smear.crops import is_photograph, to_cell
+from malaria.smear.crops import is_photograph, refuse_pair, to_cell
 
 if TYPE_CHECKING:
     from malaria.smear.photograph import Photograph
@@ -93,6 +93,7 @@ def _decode_chunk(files: list[ImageFile], how: Preprocess, form: Form) -> list[D
                 decoded += [*_pack_crops(crops, broken, how), _decode_photograph(file, image, how)]
                 crops, broken = [], []
             else:
+                refuse_pair(image, how)
                 crops.append((file.name, to_cell(image, how)))
         except ValueError as error:
             broken.append(f"{file.name}: {error}")
