@@ -40,7 +40,7 @@ class Chart:
 
 
 def draw_progress(right: Sequence[bool]) -> str:
-    """As a data URI: the share of random cells that were called correctly, by how many of them were labelled."""
+    """As a data URI: the share of random cells that were predicted correctly, by how many of them were labelled."""
     found = [measure_proportion(int(count), n + 1) for n, count in enumerate(np.cumsum(right))]
     low, value, high = np.array([[it.low, it.value, it.high] for it in found]).T
     cells = np.arange(1, len(found) + 1)
@@ -48,7 +48,7 @@ def draw_progress(right: Sequence[bool]) -> str:
     def draw(axes: Any, color: str, _: str) -> None:
         axes.fill_between(cells, low, high, color=color, alpha=0.25, linewidth=0)
         axes.plot(cells, value, color=color)
-        axes.set(xlabel="random cells labelled", ylabel="called correctly", ylim=(0, 1.02))
+        axes.set(xlabel="random cells labelled", ylabel="predicted correctly", ylim=(0, 1.02))
 
     return _to_uri(draw)
 

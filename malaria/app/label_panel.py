@@ -159,7 +159,7 @@ class LabelPanel:
             answer.set_enabled(self.asked is not None)
         self.undo_button.set_enabled(bool(given))
         self.hint.text = (
-            "Click a cell to correct its call, or label the next cells (L): those that teach the model most, and as "
+            "Click a cell to correct its prediction, or label the next cells (L): those that teach the model most, and as "
             "many drawn at random, which alone say how often it is right."
         )
         self.question.text = self._ask()
@@ -176,7 +176,7 @@ class LabelPanel:
         number = self.asked.row + 1
         name = self.lab.entries[self.asked.name].name
         if self.in_queue:
-            return f"Cell {number} of {name}, marked: is it parasitized? Its call is hidden."
+            return f"Cell {number} of {name}, marked: is it parasitized? Its prediction is hidden."
         called = self.lab.entries[self.asked.name].called
         assert called
         row = called.calls.iloc[self.asked.row]
@@ -191,7 +191,7 @@ class LabelPanel:
 
     def _show_progress(self, given: dict[str, str]) -> None:
         if self.in_queue:  # the accuracy would tell the call of the last cell
-            self.accuracy.text = f"{plural(len(given), 'label')}. Go back to see how often the calls are right."
+            self.accuracy.text = f"{plural(len(given), 'label')}. Go back to see how often the predictions are right."
             return
         labels, called = self.compare()
         progress = measure_progress(labels, called)
@@ -262,7 +262,7 @@ def describe(progress: Progress, labels: int) -> str:
     found = progress.accuracy
     if not found.n:
         return f"{plural(labels, 'label')}. None of a cell drawn at random yet, so accuracy is unknown."
-    right = f"{found.count} of {plural(found.n, 'random cell')} called correctly"
+    right = f"{found.count} of {plural(found.n, 'random cell')} predicted correctly"
     accuracy = f"{percent(found.value)} ({interval(found.low, found.high)})"
     return f"{plural(labels, 'label')}; {right}: {accuracy}."
 

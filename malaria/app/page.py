@@ -28,7 +28,7 @@ REFRESH = 0.3  # s between looks for what other tabs and the worker have changed
 
 ABOUT = """
 <h1>Parasites in thin smears</h1>
-<p>Drop photographs of Giemsa-stained thin smears, or images of one red blood cell each. Cells are found, called, and
+<p>Drop photographs of Giemsa-stained thin smears, or images of one red blood cell each. Cells are found, predicted, and
 counted; label some, and the model adapts to your microscope. Everything stays on the computer that serves this page, in
 the folder <code>{folder}</code>.</p>
 <p class="note"><b>A research tool, not a diagnostic device.</b> It may fail on stains, microscopes and cameras other

@@ -148,7 +148,7 @@ class ResultPanel:
 
 
 CAVEAT = (
-    "With 95 % intervals, or what it is below where there may be no parasite at all, since the model calls some "
+    "With 95 % intervals, or what it is below where there may be no parasite at all, since the model predicts some "
     "healthy cells parasitized. They hold the sampling of cells and photographs, and the model's errors in a patient "
     "it has not seen. On another microscope than those it was trained on it errs more: label cells, and adapt it."
 )

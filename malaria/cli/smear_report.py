@@ -3,7 +3,7 @@
   malaria smear-report photographs/ -o slide.html      # a page that opens offline, all pictures in it
   malaria smear-report *.jpg -o slide.html --title "Patient 7" --red-cells 4.2e6
 
-Red cells are found in each photograph and called by the model. The parasitemia has an interval of 95 %, which needs a
+Red cells are found in each photograph and predicted by the model. The parasitemia has an interval of 95 %, which needs a
 model whose card has error rates. A photograph that cannot be read is named on stderr and on the page, the others are
 counted, and the exit status is 1. A research tool, not a diagnostic device.
 """
@@ -76,7 +76,7 @@ def read_slide(files: list[ImageFile], classifier: Classifier, threshold: float)
 def describe(slide: Slide, classifier: Classifier) -> str:
     """The counts and the parasitemia in a line."""
     result = measure(slide, classifier)
-    counts = f"{result.called:,} of {result.cells:,} red cells called parasitized"
+    counts = f"{result.called:,} of {result.cells:,} red cells predicted parasitized"
     if math.isnan(result.high):
         return f"{counts}; no parasitemia, since no cell was counted or the model's card has no error rates"
     low, high = (share(value, result.high) for value in (result.low, result.high))

@@ -280,7 +280,7 @@ class Lab(Photographs):
 
     def use(self, model: str) -> None:
         """Call all cells by another model of `models`."""
-        self._begin("Calling all cells by another model.")
+        self._begin("Predicting all cells by another model.")
         self._start(self._use(model))
 
     async def _use(self, model: str) -> None:

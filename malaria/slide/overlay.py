@@ -136,7 +136,7 @@ def _describe(table: pd.DataFrame, calls: list[str]) -> Iterator[str]:
         of = np.array([it == call for it in calls], bool)
         text = f"{call} {of.sum():,}"
         if call == "uncertain" and of.any():
-            text += f" ({(of & positive).sum():,} called parasitized)"
+            text += f" ({(of & positive).sum():,} predicted parasitized)"
         yield text + (" (at the border)" if call == "not counted" and of.any() else "")
 
 

@@ -160,7 +160,7 @@ class Visit:
         self.page.get_by_label("Model in use").click()
         self.page.get_by_role("option", name=model).click()
         self.page.wait_for_timeout(500)  # for the server to begin
-        self.page.get_by_text("Calling all cells").wait_for(state="detached")
+        self.page.get_by_text("Predicting all cells").wait_for(state="detached")
 
     def chart(self, caption: str) -> Locator:
         return self.page.locator("figure.chart", has_text=caption).locator("img[src]")
@@ -245,7 +245,7 @@ def test_from_a_photograph_to_an_adapted_model(
             question = visit.page.get_by_text("is it parasitized?").inner_text()
         assert {*read_labels(tmp_path).chosen} == {"active", "random"}
         visit.page.keyboard.press("Escape")
-        visit.page.get_by_text(re.compile(r"\d+ labels; \d+ of \d+ random cells called correctly")).wait_for()
+        visit.page.get_by_text(re.compile(r"\d+ labels; \d+ of \d+ random cells predicted correctly")).wait_for()
         visit.chart("Accuracy so far").wait_for()
         before = visit.row("IMG_1.png")
         visit.click("Adapt to my labels")

@@ -38,7 +38,7 @@ def test_statistics_by_hand() -> None:
     batch[:, :, 5:15, 5:15] = torch.tensor([0.9, 0.3, 0.6]).view(3, 1, 1)
     batch[:, :, 5:15, 5:10] /= 3  # gray 0.2 beside 0.6
     ratios = {"red_to_green": math.log(3), "blue_to_green": math.log(2)}
-    expected = ratios | {"contrast": 0.5, "roughness": 1.0 * 9 / 81}  # 0.5 beside 1.5
+    expected = ratios | {"contrast": 0.5, "roughness": 1.0 * 9 / 81, "dark": 0.5}  # 0.5 beside 1.5
     assert statistics(batch) == pytest.approx(
         expected | {"area": 0.25, "centre": 1, "edges": 0, "corners": 0}, abs=1e-6
     )
@@ -49,14 +49,14 @@ def test_statistics_by_hand() -> None:
 
 
 def test_the_score_is_1_at_the_outer_reference_quantiles_and_0_at_the_median() -> None:
-    training = torch.rand(10_001, 8, generator=torch.Generator().manual_seed(0))
+    training = torch.rand(10_001, len(STATISTICS), generator=torch.Generator().manual_seed(0))
     quantiles = find_quantiles(training)
     assert list(quantiles) == list(STATISTICS)
     score = OODScore(quantiles).score
-    expected = torch.tensor([[1.0], [0.0], [1.0]]).expand(3, 8)
+    expected = torch.tensor([[1.0], [0.0], [1.0]]).expand(3, len(STATISTICS))
     assert torch.allclose(score(torch.tensor(list(quantiles.values())).T), expected, atol=1e-5)
     beyond = (score(training) > 1).float().mean(0)
-    assert torch.allclose(beyond, torch.full((8,), 0.001), atol=2e-4)
+    assert torch.allclose(beyond, torch.full((len(STATISTICS),), 0.001), atol=2e-4)
 
 
 def test_rows_are_compared_with_the_cells_of_train(cells: Tensor) -> None:
@@ -78,6 +78,7 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
     "noise": lambda cells: torch.randint(0, 256, cells.shape, generator=torch.Generator().manual_seed(0)),
     "white around": lambda cells: torch.where(cells.amax(-1, keepdim=True) > 0, cells, 255),
     "black": torch.zeros_like,
+    "a nucleus": lambda cells: torch.cat([cells[:, :40], (cells[:, 40:].float() * 0.4).byte()], 1),
     "a part of it": lambda cells: cells[:, 20:44, 20:44].repeat_interleave(2, 1).repeat_interleave(2, 2),
 }
 

@@ -104,6 +104,7 @@ def test_where_nothing_was_trained_the_default_model_of_the_package_is_loaded(
     assert classifier.predict([drawn[0][1]]).probability.between(0, 1).all()
     make_model(tmp_path / "models", trained_on="my cells")
     assert malaria.load_model().card.trained_on == "my cells"
+    assert malaria.load_model("default").card == classifier.card
 
 
 def test_the_default_model_is_that_of_the_committed_run() -> None:

@@ -1,5 +1,6 @@
 """Many image files become cells, in their order, and a line for each that cannot be read."""
 
+import io
 import subprocess
 import sys
 from dataclasses import replace
@@ -68,6 +69,19 @@ def test_a_crop_without_a_cell_is_among_the_broken_or_kept(tmp_path: Path, drawn
     (kept,) = decode_files(find_images([str(tmp_path)]), preprocess_params(unsegmented="keep"), 1)
     assert len(kept.cells) == len(kept.table) == kept.images == 2
     assert kept.broken == []
+
+
+def test_of_two_cells_that_touch_there_is_no_crop(tmp_path: Path, drawn: list[tuple[str, bytes]]) -> None:
+    first, second = (Image.open(io.BytesIO(png)).convert("RGB") for _, png in drawn[:2])
+    both = Image.new("RGB", (first.width + second.width - 8, max(first.height, second.height)))
+    for cell, left in ((first, 0), (second, first.width - 8)):
+        mask = Image.fromarray(np.asarray(cell).max(-1) > 0)
+        both.paste(cell, (left, (both.height - cell.height) // 2), mask)
+    both.save(tmp_path / "two.png")
+    first.save(tmp_path / "one.png")
+    (decoded,) = decode_all(tmp_path)
+    assert [name.rpartition("/")[2] for name in decoded.table.image] == ["one.png"]
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in decoded.broken] == ["two.png"]
 
 
 def test_no_files_are_no_cells() -> None:
