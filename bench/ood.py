@@ -1,9 +1,10 @@
-"""Are images that show no cell found out of distribution? `uv run python bench/ood.py` writes it into docs/RESULTS.md.
+"""Are images that show no single cell found? `uv run python bench/ood.py` writes it into docs/RESULTS.md.
 
 Gives the model images that show none of its cells: photographs, noise, and cells of the test set changed in ways that
-the image statistics of malaria/evaluation/ood.py may notice or not. Counts how many of each are out of distribution, by
-these statistics, and for comparison by the network's own features (Mahalanobis distance, Lee et al., NeurIPS 2018),
-either with the limit above which 1 % of val's cells are; and how many of the test cells as they are, the false alarms.
+the image statistics of malaria/evaluation/ood.py may notice or not. Counts how many of each `malaria predict` refuses
+before it looks at them; how many are out of distribution by these statistics, and for comparison by the network's own
+features (Mahalanobis distance, Lee et al., NeurIPS 2018), either with the limit above which 1 % of val's cells are; and
+how many of the test cells as they are, the false alarms.
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch.nn.functional import interpolate, pad
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from bench.results import to_markdown, write_down
-from malaria.data.decode import read_image, to_square
+from malaria.data.decode import check_colors, read_image, to_square
 from malaria.data.index import read_index
 from malaria.evaluation.metrics import Array
 from malaria.evaluation.model_card import read_card
@@ -29,6 +30,7 @@ from malaria.model.dataset import load_cells, to_floats
 from malaria.model.hardware import prepare
 from malaria.model.network import find_head
 from malaria.model.weights import read_model
+from malaria.smear.mask import is_cut_out, is_one_body, is_pair
 from malaria.sources.drawing.sets import draw_cells
 
 SAMPLE = 1000  # of the test cells, and as many of each other kind of image
@@ -62,6 +64,41 @@ def resize(cells: Tensor, side: int) -> Tensor:
     return interpolate(cells.permute(0, 3, 1, 2).float(), side, mode="bilinear").permute(0, 2, 3, 1).byte()
 
 
+def mark_nucleus(size: int) -> Tensor:
+    """Where a round nucleus of half the diameter lies, (size, size, 1)."""
+    places = (torch.arange(size) + 0.5) / size - 0.5
+    return (places[:, None].square() + places.square() < 0.25**2)[..., None]
+
+
+def blend(cells: Tensor, nucleus: Tensor) -> Tensor:
+    """Cells with a violet nucleus: a share of red, green and blue is left."""
+    return torch.where(nucleus, (cells * torch.tensor([0.6, 0.4, 0.8])).byte(), cells)
+
+
+def touch(cells: Tensor) -> Tensor:
+    """Each cell with the next one, turned at random, overlapping by a tenth of the side."""
+    random, size = np.random.default_rng(0), cells.shape[1]
+    overlap = size // 10
+    pairs = []
+    for one, other in zip(cells, cells.roll(1, 0), strict=True):
+        both = torch.zeros(size, 2 * size - overlap, 3, dtype=torch.uint8)
+        both[:, :size] = one
+        both[:, size - overlap :] = torch.where(inside(other[None])[0], other, both[:, size - overlap :])
+        turned = Image.fromarray(both.numpy()).rotate(random.uniform(0, 180), Image.Resampling.BILINEAR, expand=True)
+        pairs.append(to_square(turned.crop(turned.getbbox()), size, "stretch"))
+    return torch.from_numpy(np.stack(pairs))
+
+
+def is_refused(cell: Array) -> bool:
+    """Whether `malaria predict` has no prediction for a crop (size, size, 3)."""
+    image = Image.fromarray(cell)
+    try:
+        check_colors(image)
+    except ValueError:
+        return True
+    return is_cut_out(image) and (not is_one_body(cell) or is_pair(cell))
+
+
 def make_others(cells: Tensor) -> dict[str, Tensor]:
     """Images by kind, each (N, size, size, 3) uint8; most are made of (N, size, size, 3) cells."""
     size = cells.shape[1]
@@ -82,6 +119,8 @@ def make_others(cells: Tensor) -> dict[str, Tensor]:
         "out of focus (sigma 4 px of 64)": gaussian_blur(cells.permute(0, 3, 1, 2), 25, 4.0).permute(0, 2, 3, 1),
         "red and blue exchanged": cells.flip(3),
         "grey": cells.float().mean(3, keepdim=True).byte().expand_as(cells),
+        "a nucleus in the cell": blend(cells, mark_nucleus(size)),
+        "two cells that touch": touch(cells),
         "two half cells": torch.cat([cells[:, :, ::2], cells.flip(0)[:, :, ::2]], 2),
         "drawn cells": draw(size),
     }
@@ -114,6 +153,7 @@ def measure() -> pd.DataFrame:
     for kind, images in {"test cells, as they are": test, **make_others(sample)}.items():
         scores = torch.cat([score(to_floats(part)).amax(1) for part in torch.split(images, 256)])
         found = {
+            "refused %": np.array([is_refused(image) for image in images.numpy()]),
             "image statistics %": scores.numpy() > card.ood_limit,
             "network features %": covariance.mahalanobis(find_features(model, images)) > limit,
         }

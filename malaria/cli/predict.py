@@ -9,7 +9,7 @@
 What a file is, is decided by what is in it: in a photograph the red cells are found and predicted one by one. A row has
 the calibrated probability of a parasite, the prediction, and two warnings: uncertain, where the probability is near the
 threshold, and ood (out of distribution), where the cell differs from those the model was trained on. An image that
-cannot be read is named on stderr, the others are predicted, and the exit status is 1.
+cannot be read, or is not of one cell, is named on stderr, the others are predicted, and the exit status is 1.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Predict and print; the exit status is 1 if an image could not be read."""
+    """Predict and print; the exit status is 1 if an image gets no prediction."""
     grouping = choose_grouping(options.by) if options.by else None
     paths = [*options.paths, *([str(EXAMPLE)] if options.example else [])]
     if not paths:
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         print("\n".join(_summarise(counts, others)), file=sys.stderr)
     if counts["broken"] or not counts["images"]:
-        raise SystemExit(f"{counts['broken']} of {counts['images']} images could not be read")
+        raise SystemExit(f"{counts['broken']} of {counts['images']} images got no prediction")
 
 
 def _export(parts: Iterable[Decoded], overlays: Path | None, crops: Path | None) -> Iterator[Decoded]:

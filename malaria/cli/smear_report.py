@@ -3,9 +3,9 @@
   malaria smear-report photographs/ -o slide.html      # a page that opens offline, all pictures in it
   malaria smear-report *.jpg -o slide.html --title "Patient 7" --red-cells 4.2e6
 
-Red cells are found in each photograph and predicted by the model. The parasitemia has an interval of 95 %, which needs a
-model whose card has error rates. A photograph that cannot be read is named on stderr and on the page, the others are
-counted, and the exit status is 1. A research tool, not a diagnostic device.
+Red cells are found in each photograph and predicted. The parasitemia has an interval of 95 %, which needs a model whose
+card has error rates. A photograph that cannot be read is named on stderr and on the page, the others are counted, and
+the exit status is 1. A research tool, not a diagnostic device.
 """
 
 import argparse
