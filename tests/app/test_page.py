@@ -390,6 +390,7 @@ def test_it_fits_a_phone_and_follows_the_systems_theme(
         assert visit.problems == []
 
 
+@pytest.mark.exhaustive
 def test_two_hundred_photographs_do_not_freeze_the_page(
     browser: Browser, model: Path, photographs: list[File], tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.support.scratch import Scratch
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_commit_is_checked_and_a_switch_brings_its_files(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path / "scratch")
     scratch.run("git rm -q dvc.yaml && git commit -qm 'no stages, whose files would be missing'")

@@ -44,7 +44,7 @@ def mend(scratch: Repository) -> None:
         locks.unlink()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_training_and_evaluation_resume_after_each_signal(ran: Repository, tmp_path: Path) -> None:
     scratch = ran.copy(tmp_path / "scratch")
     scratch.set_params({r" epochs: \d+ ": f" epochs: {EPOCHS} "})

@@ -64,7 +64,7 @@ def trains(**changes: Any) -> bool:
     return False
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_choice_and_both_ends_of_every_range_train_or_are_refused_by_name() -> None:
     cases = [{key: value} for key, values in ends_of("train").items() if key != "freeze" for value in values]
     cases += [
