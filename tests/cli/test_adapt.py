@@ -52,6 +52,12 @@ def test_it_prints_before_and_after_and_writes_a_model(labels: Path, capsys: pyt
     assert len(capsys.readouterr().out.splitlines()) == 1 + 24
 
 
+def test_a_base_model_of_drawn_cells_is_said_to_be_one(labels: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_model(Path("models"), source="synthetic")
+    adapt(labels)
+    assert "--model default" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_photographs_with_boxes_do_as_well_as_crops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_photographs(tmp_path, "a.png", "b.png").to_csv(tmp_path / "labels.csv", index=False)

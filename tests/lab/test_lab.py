@@ -11,9 +11,11 @@ from malaria.data.index import CLASSES
 from malaria.lab.lab import Lab
 from malaria.lab.photographs import clean_name
 from malaria.lab.sheets import read_pixels
+from malaria.lab.worker import open_model
 from malaria.predict.load import load_model
 from malaria.slide.parasitemia import Parasitemia
 from tests.support.labs import opened
+from tests.support.models import make_model
 
 READER = "reader-1"
 
@@ -255,3 +257,9 @@ def test_a_model_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
 def test_a_files_name_is_kept_as_far_as_it_can_name_a_file_here(name: str, expected: str) -> None:
     assert clean_name(name) == expected
     assert len(clean_name(name * 100)) < 120
+
+
+def test_a_model_of_drawn_cells_is_warned_of(tmp_path: Path) -> None:
+    cards = {of: open_model(str(make_model(tmp_path / of, source=of))) for of in ("synthetic", "nih")}
+    assert cards["synthetic"].caution
+    assert not cards["nih"].caution

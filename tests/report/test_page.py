@@ -219,6 +219,18 @@ def test_undefined_metrics_are_named(predictions: pd.DataFrame, split: pd.DataFr
     assert page.count("<p>None.</p>") == 2  # neither false positives nor true negatives
 
 
+def test_of_a_temperature_from_few_patients_it_is_said_of_how_many(
+    predictions: pd.DataFrame, split: pd.DataFrame, archive: Path, page: str
+) -> None:
+    val = split[split.split == "val"]
+    classes = val.groupby("patient").label.nunique()
+    others = set(val.patient) - {classes.index[classes == 2][0]}
+    few = [table[~table.patient.isin(others)] for table in (predictions, split)]
+    said = re.compile(r'id="calibration".*?<strong>[^<]*1 patient<', re.DOTALL)
+    assert said.search(render_report(make_content(*few, archive)))
+    assert not said.search(page)
+
+
 def test_a_test_split_of_one_patient_without_mistakes_is_rendered(
     predictions: pd.DataFrame, split: pd.DataFrame, archive: Path
 ) -> None:
