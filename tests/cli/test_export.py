@@ -35,7 +35,7 @@ def workspace(pixels: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("arch", "tta"),
     [
-        ("simple_cnn", False),
+        pytest.param("simple_cnn", False, marks=pytest.mark.slow),
         pytest.param("small_resnet", True, marks=pytest.mark.slow),
         pytest.param("mobilenet_v3_small", False, marks=pytest.mark.slow),
     ],

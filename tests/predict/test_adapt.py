@@ -115,6 +115,7 @@ def test_the_same_seed_gives_the_same_bytes(folder: Path, cells: LabelledCells, 
     assert one["model.safetensors"] != other["model.safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_folds")
 def test_the_adapted_model_knows_what_it_was_trained_on(folder: Path, cells: LabelledCells) -> None:
     base = read_base(str(folder))

@@ -13,7 +13,7 @@ from tests.support.browser import DESKTOP, FOUND, PHONE, find_violations, open_p
 from tests.support.page import make_content, make_predictions, make_split
 from tests.support.skips import needs
 
-pytestmark = needs("BROWSER", chromium=FOUND)
+pytestmark = [pytest.mark.slow, needs("BROWSER", chromium=FOUND)]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,6 @@ def page_file(drawn: list[tuple[str, bytes]], archive: Path, tmp_path_factory: p
     return path
 
 
-@pytest.mark.slow
 def test_it_fits_any_screen_in_both_themes(browser: Browser, page_file: Path) -> None:
     brightness, charts = {}, {}
     for viewport in (DESKTOP, PHONE):

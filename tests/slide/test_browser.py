@@ -21,7 +21,7 @@ PLACE = """(() => {
   return [picture.left - pane.left, picture.top - pane.top, picture.width, picture.height];
 })()"""  # of the enlarged photograph, relative to what is shown of it: left, top, width, height
 
-pytestmark = needs("BROWSER", chromium=FOUND)
+pytestmark = [pytest.mark.slow, needs("BROWSER", chromium=FOUND)]
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def test_a_damaged_member_is_named(tmp_path: Path) -> None:
         list(decode_archive(path, ["a.png", "b.png"], tmp_path / "out", preprocess_params(), 1))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_crops_without_a_cell_are_named_in_order_and_their_rows_hold_the_whole_crop(
     workers: int, drawn: Cells, tmp_path: Path
 ) -> None:

@@ -388,6 +388,7 @@ def test_an_image_that_is_none_is_for_preprocess_to_find(lab: Path, tmp_path: Pa
     assert len(write(lab, tmp_path)) == 2
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_take_seconds(lab: Path) -> None:
     (lab / "one").mkdir()
     for n in range(1000):

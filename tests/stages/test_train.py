@@ -79,6 +79,7 @@ def test_every_choice_and_both_ends_of_every_range_train_or_are_refused_by_name(
     assert all("lr" in case or "weight_decay" in case for case in refused)  # at 1e30
 
 
+@pytest.mark.slow
 def test_a_pretrained_network_is_frozen_for_all_but_an_epoch(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save_file(get_model("mobilenet_v3_small").state_dict(), path)
