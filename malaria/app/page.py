@@ -1,4 +1,4 @@
-"""The page of `malaria app`: drop photographs, see their cells called, correct, adapt.
+"""The page of `malaria app`: drop photographs, see their cells predicted, correct, adapt.
 
 NiceGUI serves all that the page needs from its own package. Each browser tab has a `Tab`; all of them show one `Lab`.
 """

@@ -1,4 +1,4 @@
-"""Serve a page on which one drops photographs, sees their cells called, corrects, and adapts the model.
+"""Serve a page on which one drops photographs, sees their cells predicted, corrects, and adapts the model.
 
   uv run --extra app malaria app
   uv run --extra app malaria app --folder my-lab --model models

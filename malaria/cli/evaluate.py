@@ -104,7 +104,7 @@ def to_lines(evaluation: Evaluation, card: ModelCard) -> list[str]:
         "",
         *tabulate_metrics(evaluation).to_string(index=False).splitlines(),
         "",
-        f"The intervals are by {RESAMPLED[evaluation.group]}. Of fewer than {FEWEST} of these there are none.",
+        f"The intervals are by {RESAMPLED[evaluation.group]}. With fewer than {FEWEST} of these there is none.",
     ]
 
 

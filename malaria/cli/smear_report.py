@@ -1,4 +1,4 @@
-"""Write a page on photographs of one thin smear: its parasitemia, and the cells that were called parasitized.
+"""Write a page on photographs of one thin smear: its parasitemia, and the cells that were predicted parasitized.
 
   malaria smear-report photographs/ -o slide.html      # a page that opens offline, all pictures in it
   malaria smear-report *.jpg -o slide.html --title "Patient 7" --red-cells 4.2e6
