@@ -36,7 +36,8 @@ METRICS = {  # in the order of the page
     "healthy_false_positive_rate": "False positive rate of patients without a parasitized cell",
 }
 OVER_PATIENTS = ("macro_sensitivity", "macro_specificity", "healthy_false_positive_rate")
-POINTS = {name: f"{metric} of at least {100 * goal:g} %" for name, (metric, goal) in GOALS.items()} | {"default": "default"}
+POINTS = {name: f"{metric} of at least {100 * goal:g} %" for name, (metric, goal) in GOALS.items()}
+POINTS |= {"default": "default"}
 NUMBERS = ("f1", "mcc", "roc_auc", "pr_auc", "brier", "ece")  # the others are shown in percent
 BESIDE = {"without_doubted": "without doubted labels", "corrected": "with corrected labels"}  # of plots/metrics.csv
 PREFIXES = {"test": "", **{of: f"{of}_" for of in BESIDE}}  # of the columns low and high of plots/metrics.csv
