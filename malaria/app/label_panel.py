@@ -160,7 +160,7 @@ class LabelPanel:
         self.undo_button.set_enabled(bool(given))
         self.hint.text = (
             "Click a cell to correct its prediction, or label the next cells (L): those that teach the model most, and "
-            "as many drawn at random, which alone say how often it is right."
+            "as many chosen at random, which alone say how often it is right."
         )
         self.question.text = self._ask()
         self.explain.set_visibility(self.asked is not None and not self.in_queue)
