@@ -96,7 +96,7 @@ def is_refused(cell: Array) -> bool:
         check_colors(image)
     except ValueError:
         return True
-    return is_cut_out(image) and (not is_one_body(cell) or is_pair(cell))
+    return is_cut_out(image) and (not is_one_body(image) or is_pair(image))
 
 
 def make_others(cells: Tensor) -> dict[str, Tensor]:

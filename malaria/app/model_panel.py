@@ -27,7 +27,10 @@ class ModelPanel:
         with ui.element("div").classes("actions"):
             self.bundle = button("Everything (zip)", self.download_bundle)
             self.downloads = [button("Table (CSV)", self.download_table), self.bundle]
-        contents = "The zip has labels, tables, overlays, the report on the slide, the model, and a list of hashes."
+        contents = (
+            "The zip has labels, tables, overlays, the report on the slide, and a list of hashes; and the model, if it "
+            "is an adapted one. Reports and overlays show the model's predictions, tables your labels in their place."
+        )
         text("p", contents).classes("faint")
 
     def choose(self, event: ValueChangeEventArguments[str]) -> None:

@@ -88,7 +88,8 @@ def warn(adaptation: Adaptation, unsegmented: list[str]) -> list[str]:
     if not adaptation.replayed:
         lines.append(
             "data/cells.npy has no cells of the base model's training: without a replay the adapted model is worse on "
-            "cells like those; `dvc pull data/cells.npy data/split.csv` fetches them"
+            "cells like those; `dvc pull data/cells.npy data/split.csv` fetches them from a remote, `dvc repro split` "
+            "makes them anew"
         )
     low = adaptation.metrics["difference_balanced_accuracy_low"]
     if low is None or low <= 0:

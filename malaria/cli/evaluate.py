@@ -26,7 +26,7 @@ from malaria.evaluation.bootstrap import FEWEST, RESAMPLED
 from malaria.evaluation.model_card import ModelCard
 from malaria.model.hardware import prepare
 from malaria.predict.evaluate import Evaluation, evaluate_model, find_seen, render_evaluation, to_object
-from malaria.predict.labelled import LabelledCells, read_labelled
+from malaria.predict.labelled import SWAPPED, LabelledCells, are_swapped, read_labelled
 from malaria.predict.load import load_with_hashes
 from malaria.report.page import interval, label_metrics, percent, read_metrics, show
 
@@ -56,6 +56,8 @@ def run(options: argparse.Namespace) -> None:
         report_unsegmented(cells, card)
         seen = check_seen(find_seen(cells, hashes), options.model, options.training_cells)
         evaluation = evaluate_model(classifier, cells, str(options.path), seen)
+        if are_swapped(evaluation.predictions.label, evaluation.predictions.probability.to_numpy()):
+            print(SWAPPED, file=sys.stderr)
         if options.report:
             write_text(options.report, render_evaluation(evaluation, classifier, cells, archive))
     if options.json:

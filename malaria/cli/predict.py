@@ -121,7 +121,9 @@ def _write_groups(parts: Iterable[Decoded], grouping: Grouping, rates: Rates, op
     tally = Tally(grouping, rates, options.red_cells)
     for part in parts:
         tally.add(part)
-    write([tally.summarise()], options.format)
+    if (groups := tally.summarise()).empty and options.format == "text":
+        return
+    write([groups], options.format)
     notes = [NOTES.format(red_cells=options.red_cells), *([CROPS] if tally.has_crops else [])]
     notes += [] if None not in rates else [NO_RATES]
     if grouping.patients and (missing := grouping.patients.describe_missing()):
@@ -170,6 +172,7 @@ def _watch(parts: Iterable[Decoded], bar: "tqdm[Any]", counts: Counter[str]) -> 
             counts.update(images=part.images, broken=len(part.broken), uncertain=int(part.table.uncertain.sum()))
             counts.update(part.table.prediction)
             counts["ood"] += int((part.table.ood != "").sum())
+            counts["border"] += int((part.table.kind == "border").sum())
             bar.update(part.images)
             yield part
 
@@ -178,7 +181,8 @@ def _summarise(counts: Counter[str], others: Counter[str]) -> list[str]:
     """What was predicted, how far to trust it, and which files were not looked at, a line each."""
     cells = sum(counts[name] for name in CLASSES)
     called = ", ".join(f"{counts[name]:,} {name.lower()}" for name in reversed(CLASSES))
-    lines = [f"{cells:,} {'cell' if cells == 1 else 'cells'}: {called}; {counts['uncertain']:,} uncertain."]
+    cut = f"; {counts['border']:,} at the border, which count in no parasitemia" if counts["border"] else ""
+    lines = [f"{cells:,} {'cell' if cells == 1 else 'cells'}: {called}; {counts['uncertain']:,} uncertain{cut}."]
     if counts["ood"]:
         share = f"{counts['ood']:,} of {cells:,} out of distribution"
         lines.append(f"{share}: the model was trained on other cells, so do not rely on their predictions.")
@@ -220,6 +224,13 @@ def _to_lines(table: pd.DataFrame) -> list[str]:
     return [f"{'probability':>11}  {'prediction':<11}  {'kind':<7}  {'warning':<26}  image", *lines]
 
 
+def _show_parasitemia(median: float, low: float, high: float) -> str:
+    """In percent, with its interval, or what it is below where zero cannot be excluded."""
+    if pd.isna(median):
+        return "-"
+    return f"{median:.2f} ({low:.2f} to {high:.2f})" if low else f"below {high:.2f}"
+
+
 def _to_aligned_lines(groups: pd.DataFrame) -> list[str]:
     """The table as text: counts, parasitemia with its interval, and warnings."""
     columns = {
@@ -228,7 +239,7 @@ def _to_aligned_lines(groups: pd.DataFrame) -> list[str]:
         "red cells": groups["cells"],
         "parasitized": groups.parasitized,
         "parasitemia %": [
-            "-" if pd.isna(median) else f"{median:.2f} ({low:.2f} to {high:.2f})"
+            _show_parasitemia(median, low, high)
             for median, low, high in zip(groups.parasitemia, groups.low, groups.high, strict=True)
         ],
         "any": ["-" if pd.isna(any_parasite) else f"{any_parasite:.2f}" for any_parasite in groups["any"]],

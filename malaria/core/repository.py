@@ -66,7 +66,7 @@ def _dvc(what: str) -> Iterator[Any]:
         yield dvc.api
     except (RevError, SCMError) as error:
         raise UserError(
-            f"{what}: no such revision ({error}); `dvc exp list` and `git log` list those there are"
+            f"{what}: no folder and no revision has this name ({error}); `dvc exp list` and `git log` list revisions"
         ) from None
     except (DvcException, FileNotFoundError) as error:
         problem = "neither in DVC's cache nor in a remote" if isinstance(error, PathMissingError) else error

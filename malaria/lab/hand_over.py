@@ -30,12 +30,13 @@ def write_table(lab: Lab, reader: str) -> str:
 
 
 def tabulate_counts(counts: list[Count]) -> pd.DataFrame:
-    """A row a photograph or patient, the parasitemia and its interval as shares."""
+    """A row a photograph or patient, the parasitemia and its interval in %, named as `malaria predict --by` does."""
     rows: list[dict[str, Any]] = []
     for count in counts:
         row = asdict(count)
         found = row.pop("parasitemia") or {}
-        rows.append(row | {name: found.get(name) for name in ("parasitemia", "low", "high", "any_parasite")})
+        rows.append(row | {name: found and 100 * found[name] for name in ("parasitemia", "low", "high")})
+        rows[-1]["any"] = found.get("any_parasite")
     return pd.DataFrame(rows)
 
 

@@ -29,7 +29,7 @@ from malaria.model.dataset import CellFile
 from malaria.model.inference import TTA, predict_logits
 from malaria.model.weights import CARD, WEIGHTS, ModelConfig, read_training_hashes, save_model
 from malaria.predict import finetune
-from malaria.predict.labelled import LabelledCells
+from malaria.predict.labelled import SWAPPED, LabelledCells, are_swapped
 from malaria.predict.load import model_folder, read_folder
 
 FEWEST, MOST = 10, 20_000  # labelled cells; for more a training of the pipeline is worth its time
@@ -105,6 +105,8 @@ def adapt(base: Base, cells: LabelledCells, replay: Replay | None, seed: int) ->
         UserError: the cells are too few or too many, or one class has fewer than two.
     """
     check_number(cells.index)
+    before = predict_before(base, cells.pixels)
+    check_classes(cells.index.label, before)
     labels = cells.index.label.to_numpy()
     frozen, _ = finetune.split_layers(base.network)
     new = finetune.make_features(frozen, cells.pixels, labels, finetune.COPIES, seed)
@@ -115,7 +117,7 @@ def adapt(base: Base, cells: LabelledCells, replay: Replay | None, seed: int) ->
         network = finetune.fine_tune(base.network, new.of_cells(train), old, seed)
         predictions.loc[test, "logit"] = predict(network, cells.pixels, test)
         predictions.loc[test, "ood_score"] = score_ood(cells.pixels, train, test)
-    predictions["before"] = predict_before(base, cells.pixels)
+    predictions["before"] = before
     network = finetune.fine_tune(base.network, new, old, seed)
     temperature = thresholds.fit_temperature(thresholds.smooth_labels(labels), predictions.logit.to_numpy())
     predictions.insert(5, "probability", sigmoid(predictions.logit.to_numpy() / temperature))
@@ -143,6 +145,12 @@ def check_number(index: pd.DataFrame) -> None:
     for label, name in enumerate(CLASSES):
         if (found := int((index.label == label).sum())) < 2:
             raise UserError(f"{found} of the labelled cells are {name}: label two or more of each class")
+
+
+def check_classes(labels: pd.Series, before: Array) -> None:
+    """Raise UserError where the labels are the opposite of what the base model predicts."""
+    if are_swapped(labels, before):
+        raise UserError(f"nothing was adapted: {SWAPPED}")
 
 
 def divide(index: pd.DataFrame, seed: int) -> Iterator[tuple[Rows, Rows]]:

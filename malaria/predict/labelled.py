@@ -12,9 +12,16 @@ from malaria.core.errors import UserError
 from malaria.core.hashing import Hashes
 from malaria.core.workers import count_cores
 from malaria.data.decode import Pixels
+from malaria.evaluation.metrics import Array, ranking_metrics
 from malaria.params import Preprocess
 from malaria.smear.archive import decode_archive
 from malaria.sources.own import read_labels, write_labelled
+
+OPPOSITE = 0.15  # ROC AUC: the worst laboratory seen had 0.79 (0.21 if swapped); ten labels reach this by chance rarely
+SWAPPED = (
+    "the labels are the opposite of what the model predicts. Are the two classes swapped? --classes takes the name of "
+    "the uninfected cells first"
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,12 @@ def read_labelled(path: Path, classes: Sequence[str], how: Preprocess, archive: 
         raise UserError(f"{path}: {error}") from None
     kept = ~index.name.isin(unsegmented if how.unsegmented == "drop" else []).to_numpy()
     return LabelledCells(index[kept].reset_index(drop=True), pixels[kept], np.concatenate(hashes)[kept], unsegmented)
+
+
+def are_swapped(labels: pd.Series, probability: Array) -> bool:
+    """Whether a model predicts the opposite of the labels (N,), which says more of their names than of the model."""
+    auc = ranking_metrics(pd.DataFrame({"label": labels, "probability": probability})).roc_auc.iloc[0]
+    return bool(auc < OPPOSITE)
 
 
 def _workers(cells: int) -> int:

@@ -12,6 +12,7 @@ from malaria.predict.classifier import Classifier
 from malaria.report import pictures
 from malaria.slide.overlay import STYLES
 from malaria.slide.parasitemia import Parasitemia, estimate_parasitemia
+from malaria.slide.quality import OOD
 from malaria.slide.summary import Example, Slide, encode, place_saliency, stack_pixels
 
 MAX_SIDE = 2000  # px, of an overlay: a JPEG of half a megabyte
@@ -66,6 +67,7 @@ def render_slide(slide: Slide, classifier: Classifier, title: str, point: str | 
         point=point,
         red_cells=red_cells,
         STYLES=STYLES,
+        OOD=OOD,
     )
 
 

@@ -46,6 +46,7 @@ class Sheet:
     parasitized: int  # called so, of those that count
     uncertain: int
     uncertain_parasitized: int  # of the uncertain, called parasitized
+    ood: int  # out of distribution, of those that count
     border: int  # cells that do not count
     others: Counter[str]
     problems: list[Problem]
@@ -78,6 +79,7 @@ class Slide:
                 int(positive.sum()),
                 int(counted.uncertain.sum()),
                 int((counted.uncertain & positive).sum()),
+                int((counted.ood != "").sum()),
                 len(photograph.table) - len(counted),
                 photograph.found.others,
                 check_quality(photograph.found, photograph.table),

@@ -1,6 +1,5 @@
 """From an image of one cell to the square of pixels that the network sees, in training as in prediction."""
 
-import numpy as np
 from PIL import Image
 
 from malaria.data.decode import Pixels, read_rgb, to_rgb, to_square
@@ -34,7 +33,7 @@ def refuse_pair(image: Image.Image, how: Preprocess) -> None:
 
     Not a part of `to_cell`: some of NIH's labelled crops are such, and the benchmark keeps all of them.
     """
-    if how.mask == "auto" and how.unsegmented == "drop" and is_cut_out(image) and is_pair(np.asarray(image)):
+    if how.mask == "auto" and how.unsegmented == "drop" and is_cut_out(image) and is_pair(image):
         raise ValueError("two cells that touch, it seems; cut them apart, or predict the photograph itself")
 
 

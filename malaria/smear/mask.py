@@ -2,12 +2,11 @@
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageChops
 
 from malaria.data.decode import BLACK, Pixels
 
 Mask = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.uint64]
 
 WORKING_SIDE = 96  # px, of the longer side at which a crop is segmented: NIH's masks are of a third of the resolution
 CUT_OUT = 0.4  # share of the border that is black from which on a crop is cut out: NIH's have 0.57 or more
@@ -27,7 +26,7 @@ def cut_out(image: Image.Image) -> Image.Image | None:
     A crop whose border is mostly black is cut out already, and comes back as it is, if it is of one cell.
     """
     if is_cut_out(image):
-        return image if is_one_body(np.asarray(image)) else None
+        return image if is_one_body(image) else None
     mask = find_cell(np.asarray(image))
     return None if mask is None else apply_mask(image, mask)
 
@@ -39,24 +38,24 @@ def is_cut_out(image: Image.Image) -> bool:
     return bool((border.max(-1) < BLACK).mean() >= CUT_OUT)
 
 
-def is_one_body(crop: Pixels) -> bool:
-    """Whether what is not black in a crop (H, W, 3) that is cut out hangs together, but for specks."""
-    small = Image.fromarray(crop.max(-1) >= BLACK).convert("L").resize((COARSE, COARSE), Image.Resampling.BOX)
-    mask = np.asarray(small) > 0  # with the thinnest bridge between two parts
-    first = np.zeros_like(mask)
-    first.flat[np.where(mask, _distance_from_centre(*mask.shape), np.inf).argmin()] = True
-    return bool(np.bitwise_count(_fill(_pack(mask), _pack(first))).sum() >= WHOLE * mask.sum())
+def is_one_body(image: Image.Image) -> bool:
+    """Whether what is not black in an RGB crop that is cut out hangs together, but for specks."""
+    from scipy import ndimage  # with scikit-image a second to import, and those that read no crops do without
+
+    mask = _find_lit(image) > 0  # with the thinnest bridge between two parts
+    parts, _ = ndimage.label(mask)
+    nearest = np.where(mask, _distance_from_centre(*mask.shape), np.inf).argmin()
+    return bool((parts == parts.flat[nearest])[mask].sum() >= WHOLE * mask.sum())
 
 
-def is_pair(crop: Pixels) -> bool:
-    """Whether what is not black in a crop (H, W, 3) that is cut out is two cells that touch: it has a waist.
+def is_pair(image: Image.Image) -> bool:
+    """Whether what is not black in an RGB crop that is cut out is two cells that touch: it has a waist.
 
     Its depth is the distance to its outline, and two maxima of that are divided by less than WAIST of the lesser.
     """
-    from scipy import ndimage  # takes a while, and training does without
+    from scipy import ndimage
 
-    small = Image.fromarray(crop.max(-1) >= BLACK).convert("L").resize((COARSE, COARSE), Image.Resampling.BOX)
-    mask = ndimage.binary_fill_holes(np.pad(np.asarray(small) >= 128, 1))
+    mask = ndimage.binary_fill_holes(np.pad(_find_lit(image) >= 128, 1))
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1)
     for level in np.linspace(0.3, WAIST, 6) * depth.max():
         parts, number = ndimage.label(depth > level)
@@ -66,22 +65,12 @@ def is_pair(crop: Pixels) -> bool:
     return False
 
 
-def _pack(mask: Mask) -> Rows:
-    """The rows of a mask (64, 64) as 64 bits each: many times as fast as pixels, and SciPy takes a while to import."""
-    return np.packbits(mask, axis=1).view(">u8")[:, 0].astype(np.uint64)
-
-
-def _fill(mask: Rows, part: Rows) -> Rows:
-    """All of the mask that hangs together with a part of it."""
-    one = np.uint64(1)
-    while True:
-        grown = part | part << one | part >> one
-        grown[1:] |= part[:-1]
-        grown[:-1] |= part[1:]
-        grown &= mask
-        if np.array_equal(grown, part):
-            return part
-        part = grown
+def _find_lit(image: Image.Image) -> Pixels:
+    """How much of each pixel is not black, 0 to 255, at (COARSE, COARSE)."""
+    red, green, blue = image.split()
+    brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    lit = brightest.point([255 * (value >= BLACK) for value in range(256)])
+    return np.asarray(lit.resize((COARSE, COARSE), Image.Resampling.BOX))
 
 
 def apply_mask(image: Image.Image, mask: Mask) -> Image.Image:

@@ -37,8 +37,8 @@ def read_label(path: Path, rows: pd.DataFrame, labels: Labels) -> pd.Series:
     """
     label = rows.label.str.casefold().map(labels)
     remedy = (
-        f"Take one of {', '.join(labels)}; or name yours in download.classes, that of uninfected cells first, and "
-        "remove what is of neither"
+        f"Take one of {', '.join(labels)}; or name yours in download.classes (--classes of adapt and evaluate), "
+        "that of uninfected cells first, and remove what is of neither"
     )
     refuse(path, rows.label, label.isna(), "unknown labels", remedy)
     return label.astype("int64")

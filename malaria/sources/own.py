@@ -35,7 +35,8 @@ TABLE = "labels.csv"
 FORMATS: dict[str, ModuleType] = {".json": _coco, ".xml": _voc, "": _yolo}  # suffix of a file that may be given alone
 
 _MADE_OF = (
-    f"a folder for each class, named as in download.classes, or {TABLE}: image,label[,patient][,photo][,split]; or "
+    f"a folder for each class, named as in download.classes (--classes of adapt and evaluate), or {TABLE}: "
+    "image,label[,patient][,photo][,split]; or "
     f"photographs with boxes: {TABLE}: photo,x,y,width,height,label[,patient][,split], or COCO's JSON, Pascal VOC's "
     "XML or YOLO's text files"
 )

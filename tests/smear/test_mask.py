@@ -154,24 +154,24 @@ def test_what_is_dark_in_a_cell_is_not_taken_for_background() -> None:
     assert (cell.max(-1) >= BLACK).all()
 
 
-def discs(*circles: tuple[int, int, int], color: tuple[int, int, int] = (200, 140, 150)) -> Pixels:
+def discs(*circles: tuple[int, int, int], color: tuple[int, int, int] = (200, 140, 150)) -> Image.Image:
     """A black crop with discs: their centres and radius, px."""
     y, x = np.ogrid[:120, :120]
     mask = np.any([np.hypot(y - row, x - column) < radius for row, column, radius in circles], axis=0)
-    return (mask[..., None] * np.array(color)).astype(np.uint8)
+    return Image.fromarray((mask[..., None] * np.array(color)).astype(np.uint8))
 
 
 @pytest.mark.parametrize("second", [(80, 80, 30), (78, 82, 24)])
 def test_two_cells_that_touch_are_told_from_one(second: tuple[int, int, int]) -> None:
     assert is_pair(discs((38, 38, 30), second))
-    assert is_pair(np.rot90(discs((38, 38, 30), second)))
+    assert is_pair(discs((38, 38, 30), second).rotate(90))
 
 
 def test_one_cell_is_no_pair_whatever_its_outline(drawn: list[tuple[str, bytes]]) -> None:
-    cells = [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for _, png in drawn]
+    cells = [Image.open(io.BytesIO(png)).convert("RGB") for _, png in drawn]
     assert not any(map(is_pair, cells))
     bitten = discs((60, 60, 50))
-    bitten[:, 50:70][:40] = 0  # a notch, as of a mask that misses a part
+    bitten.paste((0, 0, 0), (50, 0, 70, 40))  # a notch, as of a mask that misses a part
     assert not is_pair(bitten)
     assert not is_pair(discs((60, 60, 40), (60, 108, 10)))  # with a platelet at its side
-    assert not is_pair(np.zeros((30, 40, 3), np.uint8))
+    assert not is_pair(Image.new("RGB", (30, 40)))
