@@ -93,8 +93,9 @@ def _decode_chunk(files: list[ImageFile], how: Preprocess, form: Form) -> list[D
                 decoded += [*_pack_crops(crops, broken, how), _decode_photograph(file, image, how)]
                 crops, broken = [], []
             else:
-                crops.append((file.name, to_cell(image, how)))
+                cell = to_cell(image, how)
                 refuse_pair(image, how)
+                crops.append((file.name, cell))
         except ValueError as error:
             broken.append(f"{file.name}: {error}")
     return decoded + _pack_crops(crops, broken, how)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from malaria.cli.__main__ import main
-from malaria.predict.labelled import read_labelled
+from malaria.predict.labelled import are_swapped, read_labelled
 from malaria.predict.load import load_model
 from malaria.sources.drawing.crops import draw_crops
 from malaria.sources.drawing.labs import BLUE
@@ -62,6 +62,31 @@ def test_ten_cells_are_evaluated_as_text_and_json(
     assert "10 cells of 2 patients" in text
     assert "cells of the moon" in text
     assert str(folder) in text
+
+
+def test_swapped_classes_are_asked_about(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    cells = read_labelled(folder, CLASSES[1:], load_model("default").card.preprocess, tmp_path / "cells.zip")
+    right = load_model("default").score(cells.pixels)[0]
+    assert not are_swapped(cells.index.label, right)
+    assert are_swapped(cells.index.label, 1 - right)
+    _, err = evaluate(capsys, folder, "--classes", "infected", "healthy", "--model", "default")
+    assert "--classes" in err
+    assert "--classes" not in evaluate(capsys, folder, *CLASSES, "--model", "default")[1]
+    with pytest.raises(SystemExit, match="--classes"):
+        main(
+            [
+                "adapt",
+                str(folder),
+                "--classes",
+                "infected",
+                "healthy",
+                "--model",
+                "default",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_table_without_patients_has_intervals_that_are_said_to_be_too_narrow(

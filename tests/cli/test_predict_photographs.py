@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -101,10 +102,26 @@ def test_the_table_of_photographs_is_what_a_user_sees(folder: Path, predict: Pre
             str((of.uncertain == "True").sum() or of.uncertain.sum()),
             str((of.ood != "").sum()),
         ]
-        low, median, high = (float(line.replace("(", " ").replace(")", " ").split()[place]) for place in (5, 4, 7))
-        assert 0 <= low <= median <= high <= 100
+        shown = re.search(r"below ([\d.]+)|([\d.]+) \(([\d.]+) to ([\d.]+)\)", line)
+        assert shown
+        high, median, low, upper = (float(number or 0) for number in shown.groups())
+        assert 0 < high <= 100 or 0 < low <= median <= upper <= 100  # below what it is, where it may be zero
     notes = "\n".join(lines[2:])
     assert all(word in notes for word in ("parasitemia", "any", "more", "--red-cells"))
+
+
+def test_cells_at_the_border_are_told_apart_from_those_that_count(folder: Path, predict: Predict) -> None:
+    table, summary = predict(folder, "--by", "photo")
+    counted = sum(int(line.split()[2]) for line in table.splitlines()[1:3])
+    cells, border = (int(re.search(rf"(\d+) {what}", summary)[1]) for what in ("cells", "at the border"))  # type: ignore[index]
+    assert border > 0
+    assert counted == cells - border
+
+
+def test_of_a_path_that_is_none_there_is_no_table(predict: Predict) -> None:
+    out, err = predict("none", "--by", "photo", status="1 of 1")
+    assert out == ""
+    assert err.startswith("none: ")
 
 
 def test_groups_are_photographs_folders_or_patients_of_a_table(folder: Path, tmp_path: Path, predict: Predict) -> None:

@@ -1,3 +1,4 @@
+import html
 import math
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,12 @@ def make_classifier(explain: bool = True, **changes: Any) -> Classifier:
     return Classifier(card, score=lambda _: (np.zeros(0), np.zeros((0, 9))), explain=maps if explain else None)
 
 
-def make_slide(positive: int = 40, of: int = 200) -> Slide:
+def make_slide(positive: int = 40, of: int = 200, ood: int = 0) -> Slide:
     """Two photographs, each with so many of its cells called parasitized, the first of these uncertain."""
     calls = pd.DataFrame({"probability": [0.95] * positive + [0.02] * (of - positive)})
     calls["prediction"] = ["Parasitized"] * positive + ["Uninfected"] * (of - positive)
     calls["uncertain"] = calls.index == 0
+    calls["ood"] = ["dark"] * ood + [""] * (of - ood)
     slide = Slide(threshold=0.5, max_side=800)
     for name in ("one.jpg", "<two>.jpg"):
         slide.add(name, call_discs(calls))
@@ -58,6 +60,15 @@ def test_where_the_interval_begins_at_0_its_end_comes_first() -> None:
     result = measure(slide, make_classifier())
     assert result.low == 0
     assert f"below {share(result.high)}" in render(slide, make_classifier())
+
+
+def test_what_a_count_cannot_be_relied_on_for_comes_before_it() -> None:
+    drawn = make_classifier(source="synthetic")
+    pages = {"ood": render(make_slide(ood=190), make_classifier()), "drawn": render(make_slide(), drawn)}
+    heads = {name: page[: page.index("Parasitemia</p>")] for name, page in pages.items()}
+    assert "95 % of the red cells are out of distribution" in heads["ood"]
+    assert drawn.card.caution in html.unescape(heads["drawn"])
+    assert "<strong>" not in render(make_slide(), make_classifier()).partition("Parasitemia</p>")[0]
 
 
 def test_without_error_rates_there_is_no_parasitemia() -> None:
