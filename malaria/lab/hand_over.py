@@ -33,10 +33,11 @@ def tabulate_counts(counts: list[Count]) -> pd.DataFrame:
     """A row a photograph or patient, the parasitemia and its interval in %, named as `malaria predict --by` does."""
     rows: list[dict[str, Any]] = []
     for count in counts:
-        row = asdict(count)
-        found = row.pop("parasitemia") or {}
-        rows.append(row | {name: found and 100 * found[name] for name in ("parasitemia", "low", "high")})
-        rows[-1]["any"] = found.get("any_parasite")
+        row = asdict(count) | {"parasitemia": None}
+        if found := count.parasitemia:
+            row |= {name: 100 * getattr(found, name) for name in ("parasitemia", "low", "high")}
+            row["any"] = found.any_parasite
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
