@@ -43,7 +43,7 @@ def tabulate_counts(counts: list[Count]) -> pd.DataFrame:
 
 async def write_bundle(lab: Lab, reader: str) -> Path:
     """Write everything as a zip into the lab's folder: labels, tables, the model in use, the report on the slide and
-    overlays of photographs; manifest.json has the sha256 of each file."""
+    overlays of photographs; manifest.json says which model, and has the sha256 of each file."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for patient, photographs in group_photographs(lab).items():
@@ -59,7 +59,8 @@ async def write_bundle(lab: Lab, reader: str) -> Path:
         files |= {it.name: it for it in sorted(lab.folder.glob("labels-*.csv"))}
         files |= {image: lab.folder / image for image in lab.given(reader)}
         files |= {f"model/{it.name}": it for it in sorted(Path(lab.source).glob("[!.]*")) if it.is_file()}
-        return _zip(files, lab.folder / BUNDLE)
+        about = {"model": Path(lab.source).name, "trained_on": lab.model.trained_on, "threshold": lab.model.threshold}
+        return _zip(files, lab.folder / BUNDLE, about)
 
 
 def group_photographs(lab: Lab) -> dict[str, list[Path]]:
@@ -71,10 +72,11 @@ def group_photographs(lab: Lab) -> dict[str, list[Path]]:
     return groups
 
 
-def _zip(files: dict[str, Path], path: Path) -> Path:
+def _zip(files: dict[str, Path], path: Path, about: dict[str, Any]) -> Path:
+    """Write the files, and manifest.json with what is said about the model and the sha256 of each."""
     hashes = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, file in files.items():
             archive.write(file, name)
-        archive.writestr("manifest.json", json.dumps({"sha256": hashes}, indent=2))
+        archive.writestr("manifest.json", json.dumps(about | {"sha256": hashes}, indent=2))
     return path

@@ -259,7 +259,9 @@ def test_from_a_photograph_to_an_adapted_model(
         assert visit.row("IMG_1.png") == before
 
         with zipfile.ZipFile(visit.download("Everything (zip)")) as bundle:
-            hashes = json.loads(bundle.read("manifest.json"))["sha256"]
+            manifest = json.loads(bundle.read("manifest.json"))
+            assert manifest["trained_on"]
+            hashes = manifest["sha256"]
             assert {*hashes} | {"manifest.json"} == {*bundle.namelist()}
             assert {name: hashlib.sha256(bundle.read(name)).hexdigest() for name in hashes} == hashes
             assert {"slide.html", "overlays/IMG_1.jpg", "labels-reader-1.csv", "model/model.json"} <= {*hashes}
