@@ -18,7 +18,7 @@ from statistics import median
 
 from playwright.sync_api import Page, sync_playwright
 
-from bench.timing import seconds
+from bench.timing import environment, seconds
 
 TURNS = 3
 COMMAND = [sys.executable, "-m", "malaria.cli"]
@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-m", "malaria.cli"]
 def serve(folder: str) -> Iterator[str]:
     """The page's address."""
     command = [*COMMAND, "app", "--no-browser", "--port", "0", "--folder", folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as server:
         try:
             yield re.split(" is the page", server.stdout.readline() if server.stdout else "")[0]
         finally:
@@ -44,7 +44,8 @@ def drop(page: Page, photo: Path) -> None:
 
 def measure(photo: Path) -> dict[str, float]:
     """Seconds of each wait."""
-    times = {"imports": seconds(lambda: subprocess.run([sys.executable, "-c", "import malaria.cli.app"], check=True))}
+    imports = [sys.executable, "-c", "import malaria.cli.app"]
+    times = {"imports": seconds(lambda: subprocess.run(imports, check=True, env=environment()))}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -58,7 +59,9 @@ def measure(photo: Path) -> dict[str, float]:
         context.__exit__(None, None, None)
         browser.close()
     predict = [*COMMAND, "predict", str(photo), "--csv"]
-    times["predict"] = seconds(lambda: subprocess.run(predict, check=True, stdout=subprocess.DEVNULL))
+    times["predict"] = seconds(
+        lambda: subprocess.run(predict, check=True, stdout=subprocess.DEVNULL, env=environment())
+    )
     return times | {"cells": cells}
 
 

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 
+from bench.timing import environment
 from stages.__main__ import STAGES
 
 
 def measure(stage: str) -> tuple[float, float]:
     """Run a stage; seconds, and MB at the peak. Its output goes to stderr."""
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "stages", stage], stdout=sys.stderr)
+    process = subprocess.Popen([sys.executable, "-m", "stages", stage], stdout=sys.stderr, env=environment())
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{stage} failed, see above")

@@ -11,7 +11,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from bench.timing import by_turns
+from bench.timing import by_turns, environment
 from malaria.cli.predict import EXAMPLE
 from malaria.sources.drawing.sets import draw_cells
 
@@ -21,7 +21,7 @@ OUT = Path("docs/performance/start.txt")
 
 
 def run(*command: str) -> None:
-    subprocess.run([sys.executable, *command], check=True, capture_output=True)
+    subprocess.run([sys.executable, *command], check=True, capture_output=True, env=environment())
 
 
 def main() -> None:

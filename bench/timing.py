@@ -1,9 +1,15 @@
 """Timing. On a shared machine only what is timed by turns, in one run, can be compared."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 
 Work = Callable[[], object]
+
+
+def environment() -> dict[str, str]:
+    """That of this process, but for what keeps Python from keeping bytecode: each process would compile torch anew."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def seconds(work: Work) -> float:
