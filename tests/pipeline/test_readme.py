@@ -221,10 +221,11 @@ def test_the_table_is_that_of_the_last_run() -> None:
 def test_the_leak_is_that_of_the_last_measurement() -> None:
     splits, notebook, by_cell = (measured(name) for name in ("splits", "notebook", "notebook-by-cell"))
     for cell, patient in (
-        (by_cell.accuracy["notebook"], notebook.accuracy["notebook"]),
-        (splits.accuracy["by-cell"], splits.accuracy["by-patient"]),
+        (by_cell.loc["notebook"], notebook.loc["notebook"]),
+        (splits.loc["by-cell"], splits.loc["by-patient"]),
     ):
-        assert f"| {100 * cell:.1f} % | **{100 * patient:.1f} %** |" in README
+        value, low, high = (100 * patient[name] for name in ("accuracy", "accuracy_low", "accuracy_high"))
+        assert f"| {100 * cell.accuracy:.1f} % | **{value:.1f} %** ({low:.1f} to {high:.1f}) |" in README
     leak = 100 * splits.loc["by-cell"][["difference", "difference_low", "difference_high"]]
     assert "{:.2f} points, 95 % interval {:.2f} to {:.2f}".format(*leak) in " ".join(README.split())
 
