@@ -152,10 +152,10 @@ def test_the_model_is_used_without_a_clone(shared: Repository, tmp_path: Path) -
     get, tag, by_name, add = blocks("Use the model without a clone")
     shared.run(tag)
     other = Repository(tmp_path / "other")
-    for line in (get, by_name):
-        other.run(line.replace("uvx --with dvc-s3 ", "").replace("URL", url))
-        assert _sha(other, "model.safetensors") == _sha(shared, "models/model.safetensors")
-        (other.path / "model.safetensors").unlink()
+    for lines, folder in ((get, "mylab/"), (by_name, "")):
+        other.run(lines.replace("uvx --with dvc-s3 ", "").replace("URL", url))
+        assert _sha(other, f"{folder}model.safetensors") == _sha(shared, "models/model.safetensors")
+    assert _sha(other, "mylab/model.json") == _sha(shared, "models/model.json")
     other.run("git init -q . && dvc init -q")
     other.run(add.replace("URL", url))
     assert _sha(other, "classifier.safetensors") == _sha(shared, "models/model.safetensors")
