@@ -17,7 +17,7 @@ from malaria.params import Preprocess
 from malaria.slide.overlay import find_outline
 from malaria.slide.quality import check_quality
 from malaria.smear.cells import tabulate_places
-from malaria.smear.crops import is_photograph, to_cell
+from malaria.smear.crops import is_photograph, refuse_pair, to_cell
 from malaria.smear.photograph import Photograph, RedCell, cut_out, find_cells
 
 TILE, COLUMNS = 128, 16  # px of a crop's side, and crops in a row of their sheet
@@ -40,10 +40,14 @@ def read_file(path: Path, how: Preprocess) -> Image.Image | Pixels:
     """The photograph, RGB, or the cell (size, size, 3) of a file.
 
     Raises:
-        ValueError: it cannot be read, or no cell is in it.
+        ValueError: it cannot be read, or is not of one cell.
     """
     image = read_rgb(path.read_bytes())
-    return image if is_photograph(image) else to_cell(image, how)
+    if is_photograph(image):
+        return image
+    cell = to_cell(image, how)
+    refuse_pair(image, how)
+    return cell
 
 
 def write_photograph(image: Image.Image, folder: Path, how: Preprocess) -> Sheet:

@@ -9,12 +9,12 @@ import pandas as pd
 from PIL import Image
 
 from malaria.core.errors import UserError
-from malaria.data.decode import Pixels, check_colors, to_rgb
+from malaria.data.decode import Pixels, check_colors, read_rgb, to_rgb
 from malaria.evaluation.calibration import Beta, certainty
 from malaria.evaluation.metrics import Array
 from malaria.evaluation.model_card import ModelCard
 from malaria.evaluation.ood import STATISTICS
-from malaria.smear.crops import decode, refuse_photograph, to_cell
+from malaria.smear.crops import refuse_pair, refuse_photograph, to_cell
 
 AnyImage = str | Path | bytes | Image.Image | Pixels  # a file, its bytes, a picture, or (H, W, 3) uint8 RGB
 
@@ -87,13 +87,14 @@ class Classifier:
     def _prepare(self, image: AnyImage, place: int) -> Pixels:
         try:
             if isinstance(image, str | Path | bytes):
-                data = image if isinstance(image, bytes) else Path(image).read_bytes()
-                return decode(data, self.card.preprocess)
-            picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-            picture = to_rgb(picture)
-            check_colors(picture)
+                picture = read_rgb(image if isinstance(image, bytes) else Path(image).read_bytes())
+            else:
+                picture = to_rgb(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
+                check_colors(picture)
             refuse_photograph(picture)
-            return to_cell(picture, self.card.preprocess)
+            cell = to_cell(picture, self.card.preprocess)
+            refuse_pair(picture, self.card.preprocess)
+            return cell
         except (ValueError, TypeError, OSError) as error:
             name = image if isinstance(image, str | Path) else f"image {place}"
             raise ValueError(f"{name}: {error}") from None

@@ -15,6 +15,7 @@ from malaria.evaluation.ood import STATISTICS, OODScore, find_quantiles, measure
 from malaria.model.inference import predict_logits
 from malaria.model.weights import read_model
 from malaria.predict.classifier import AnyImage, Classifier
+from tests.support.images import encode, join_cells
 from tests.support.models import make_model
 
 Cells = list[tuple[str, bytes]]
@@ -97,6 +98,13 @@ def test_warnings_follow_the_threshold_and_the_ood_limit(drawn: Cells, pixels: t
 def test_an_image_in_which_no_cell_is_found_is_refused_by_its_place(drawn: Cells, classifier: Classifier) -> None:
     with pytest.raises(ValueError, match="image 1: no single red blood cell"):
         classifier.predict([drawn[0][1], np.full((50, 50, 3), (255, 245, 235), np.uint8)])
+
+
+def test_two_cells_that_touch_are_refused(drawn: Cells, classifier: Classifier) -> None:
+    both = join_cells(drawn[0][1], drawn[1][1])
+    for image in (both, np.asarray(both), encode(both)):
+        with pytest.raises(ValueError, match="image 1"):
+            classifier.predict([drawn[0][1], image])
 
 
 def test_an_unknown_operating_point_is_refused_with_a_list(classifier: Classifier) -> None:

@@ -1,6 +1,5 @@
 """Many image files become cells, in their order, and a line for each that cannot be read."""
 
-import io
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +16,7 @@ from malaria.smear.crops import decode
 from malaria.smear.files import Decoded, Form, decode_files
 from malaria.sources.drawing.labs import HOME, VIVID
 from tests.support.fields import NOTHING, draw, nothing, to_image
-from tests.support.images import empty_crop, encode, pack
+from tests.support.images import empty_crop, encode, join_cells, pack
 from tests.support.param_fields import preprocess_params
 from tests.support.scratch import ROOT
 
@@ -72,13 +71,8 @@ def test_a_crop_without_a_cell_is_among_the_broken_or_kept(tmp_path: Path, drawn
 
 
 def test_of_two_cells_that_touch_there_is_no_crop(tmp_path: Path, drawn: list[tuple[str, bytes]]) -> None:
-    first, second = (Image.open(io.BytesIO(png)).convert("RGB") for _, png in drawn[:2])
-    both = Image.new("RGB", (first.width + second.width - 8, max(first.height, second.height)))
-    for cell, left in ((first, 0), (second, first.width - 8)):
-        mask = Image.fromarray(np.asarray(cell).max(-1) > 0)
-        both.paste(cell, (left, (both.height - cell.height) // 2), mask)
-    both.save(tmp_path / "two.png")
-    first.save(tmp_path / "one.png")
+    join_cells(drawn[0][1], drawn[1][1]).save(tmp_path / "two.png")
+    (tmp_path / "one.png").write_bytes(drawn[0][1])
     (decoded,) = decode_all(tmp_path)
     assert [name.rpartition("/")[2] for name in decoded.table.image] == ["one.png"]
     assert [line.partition(": ")[0].rpartition("/")[2] for line in decoded.broken] == ["two.png"]

@@ -18,6 +18,16 @@ def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return file.getvalue()
 
 
+def join_cells(first: bytes, second: bytes) -> Image.Image:
+    """Two cells that are cut out, beside each other, so that they touch."""
+    cells = [Image.open(io.BytesIO(png)).convert("RGB") for png in (first, second)]
+    left = cells[0].width - 8
+    both = Image.new("RGB", (left + cells[1].width, max(cell.height for cell in cells)))
+    for cell, x in zip(cells, (0, left), strict=True):
+        both.paste(cell, (x, (both.height - cell.height) // 2), Image.fromarray(np.asarray(cell).max(-1) > 0))
+    return both
+
+
 def two_colors(shade: int = 0) -> bytes:
     """A PNG of 2 x 1 pixels, another one for each shade."""
     return encode(Image.fromarray(np.array([[[200, 99, 99], [shade, 199, 199]]], np.uint8)))
